@@ -1,0 +1,17 @@
+#pragma once
+
+/// @file
+/// Everything that needs the standard library and POSIX alone.
+
+#include <asioq/asio_op.hpp>
+#include <asioq/default_executor.hpp>
+#include <asioq/error.hpp>
+#include <asioq/executor.hpp>
+#include <asioq/fwd.hpp>
+#include <asioq/inline_executor.hpp>
+#include <asioq/options.hpp>
+#include <asioq/queue.hpp>
+#include <asioq/request.hpp>
+#include <asioq/task.hpp>
+#include <asioq/thread_pool.hpp>
+#include <asioq/version.hpp>

@@ -1,0 +1,175 @@
+#pragma once
+
+#include <asioq/detail/request_block.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace asioq::detail {
+
+/// Where a request goes when its handle is destroyed: back to the queue that made it, or, if that is gone, away.
+class request_home {
+ public:
+  request_home(const request_home&) = delete;
+  request_home& operator=(const request_home&) = delete;
+
+  /// Bytes in each block's buffer.
+  [[nodiscard]] std::size_t buffer_size() const noexcept { return buffer_size_; }
+
+  /// Takes the block of a destroyed handle, on any thread.
+  void give_back(request_block& block) noexcept {
+    request_block* head = returned_.load(std::memory_order_acquire);
+    do {
+      if (head == closed_mark()) {
+        free_late(block);
+        return;
+      }
+      block.next = head;
+      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on failure:
+      // who reads the mark must see what the owner did before closing.
+    } while (!returned_.compare_exchange_weak(head, &block, std::memory_order_release, std::memory_order_acquire));
+  }
+
+ protected:
+  explicit request_home(std::size_t buffer_size) noexcept : buffer_size_(buffer_size) {}
+  ~request_home() = default;
+
+  virtual void free_late(request_block& block) noexcept = 0;
+
+  static request_block* closed_mark() noexcept { return &mark_; }
+
+  /// A stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a whole by the
+  /// owner (so there is no ABA), or the mark, for ever, once the queue is gone.
+  std::atomic<request_block*> returned_ = nullptr;
+
+ private:
+  std::size_t buffer_size_;  // constant
+  static inline request_block mark_{nullptr, nullptr};  // its address is all that matters
+};
+
+/// All blocks of one queue: made on demand, recycled, and freed with the queue or, if a handle outlives it, with the
+/// handle. Everything but `give_back` is for the queue's owner.
+///
+/// Invariant of `parts_`: 1 for the queue until it closes, plus 1 for each block. Only the owner changes it until
+/// `returned_` is closed, and whoever holds `late_` afterwards. Who makes it 0 destroys the pool: nobody else can reach it.
+template <class Allocator>
+class request_pool final : public request_home {
+  struct alignas(buffer_alignment) buffer_unit {
+    std::byte bytes[buffer_alignment];
+  };
+  template <class T>
+  using rebound = typename std::allocator_traits<Allocator>::template rebind_alloc<T>;
+
+ public:
+  /// The pool is itself allocated with (a copy of) the allocator.
+  static request_pool& make(std::size_t buffer_size, const Allocator& allocator) {
+    return *make_with<request_pool>(allocator, buffer_size, allocator);
+  }
+
+  request_pool(std::size_t buffer_size, const Allocator& allocator)
+      : request_home(buffer_size), allocator_(allocator), units_((buffer_size - 1) / buffer_alignment + 1) {}
+
+  [[nodiscard]] const Allocator& allocator() const noexcept { return allocator_; }
+  [[nodiscard]] std::size_t allocated() const noexcept { return parts_ - 1; }
+  [[nodiscard]] bool has_idle() noexcept {
+    if (idle_ == nullptr && returned_.load(std::memory_order_relaxed) != nullptr)
+      idle_ = returned_.exchange(nullptr, std::memory_order_acquire);
+    return idle_ != nullptr;
+  }
+
+  /// An idle block or, if there is none, a new one. Throws what the allocator throws; nothing has changed then.
+  request_block& take() {
+    if (!has_idle()) return make_block();
+    request_block& block = *std::exchange(idle_, idle_->next);
+    static_cast<request_values&>(block) = {};
+    return block;
+  }
+
+  /// A block that the owner does not need any more.
+  void put(request_block& block) noexcept {
+    block.next = idle_;
+    idle_ = &block;
+  }
+
+  /// The queue is going: frees what is idle, and itself if no handle is left.
+  void close() noexcept {
+    // Release: pairs with the acquire that makes give_back see the mark.
+    request_block* returned = returned_.exchange(closed_mark(), std::memory_order_acq_rel);
+    std::unique_lock lock(late_);
+    for (request_block* list : {idle_, returned})
+      while (list != nullptr) free_block(*std::exchange(list, list->next));
+    leave(lock);
+  }
+
+ private:
+  void free_late(request_block& block) noexcept override {
+    std::unique_lock lock(late_);
+    free_block(block);
+    if (parts_ == 0) destroy(lock);
+  }
+
+  void leave(std::unique_lock<std::mutex>& lock) noexcept {
+    if (--parts_ == 0) destroy(lock);
+  }
+
+  void destroy(std::unique_lock<std::mutex>& lock) noexcept {
+    lock.unlock();
+    const Allocator allocator = allocator_;
+    free_with(allocator, this);
+  }
+
+  request_block& make_block() {
+    rebound<buffer_unit> buffers(allocator_);
+    const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
+    try {
+      auto* bytes = reinterpret_cast<std::byte*>(std::to_address(units));
+      request_block* block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
+      ++parts_;
+      return *block;
+    } catch (...) {
+      std::allocator_traits<rebound<buffer_unit>>::deallocate(buffers, units, units_);
+      throw;
+    }
+  }
+
+  void free_block(request_block& block) noexcept {
+    using buffer_traits = std::allocator_traits<rebound<buffer_unit>>;
+    rebound<buffer_unit> buffers(allocator_);
+    auto* units = reinterpret_cast<buffer_unit*>(block.buffer);
+    buffer_traits::deallocate(buffers, std::pointer_traits<typename buffer_traits::pointer>::pointer_to(*units), units_);
+    free_with(allocator_, &block);
+    --parts_;
+  }
+
+  template <class T, class... Arguments>
+  static T* make_with(const Allocator& allocator, Arguments&&... arguments) {
+    using traits = std::allocator_traits<rebound<T>>;
+    rebound<T> objects(allocator);
+    const auto place = traits::allocate(objects, 1);
+    try {
+      return std::construct_at(std::to_address(place), std::forward<Arguments>(arguments)...);
+    } catch (...) {
+      traits::deallocate(objects, place, 1);
+      throw;
+    }
+  }
+
+  template <class T>
+  static void free_with(const Allocator& allocator, T* object) noexcept {
+    using traits = std::allocator_traits<rebound<T>>;
+    rebound<T> objects(allocator);
+    std::destroy_at(object);
+    traits::deallocate(objects, std::pointer_traits<typename traits::pointer>::pointer_to(*object), 1);
+  }
+
+  Allocator allocator_;           // constant
+  std::size_t units_;             // constant: allocation units in a buffer
+  std::size_t parts_ = 1;         // see above
+  request_block* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
+  std::mutex late_;               // serialises frees after the queue, since an allocator need not be thread-safe
+};
+
+}  // namespace asioq::detail

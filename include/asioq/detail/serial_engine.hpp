@@ -1,0 +1,389 @@
+#pragma once
+
+#include <asioq/detail/fsync_latch.hpp>
+#include <asioq/detail/perform.hpp>
+#include <asioq/detail/request_block.hpp>
+#include <asioq/options.hpp>
+#include <asioq/task.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <semaphore>
+
+namespace asioq::detail {
+
+/// An executor whose type is forgotten. Refers to it, does not own it.
+struct executor_reference {
+  const void* target;
+  void (*execute)(const void* target, task work);
+};
+
+/// Runs the requests of one queue one after another, in the order of their submission, on any executor.
+///
+/// THE ORDER, AND WHY IT HOLDS
+///
+/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (whoever carries out requests: a task on
+/// the executor, or the owner itself while it has to wait anyway). Everything they agree on is in one word:
+///
+///     word_ = address of the newest request in the inbox (0: empty) | waiting | urgent | scheduled | running
+///
+/// running:    somebody is the runner. Set only where it was clear, by compare-and-swap: at most one runner.
+/// scheduled:  a task is with the executor and has not begun. Set by who is about to hand it over, cleared by the task as
+///             the first thing it does: at most one task is on its way.
+/// waiting:    the owner sleeps on `wake_`, or is about to. Set by the owner; cleared by whoever wakes it, or by itself
+///             if it gave up; who finds it set when clearing it releases `wake_` once: no token is lost or left over.
+/// urgent:     the owner sleeps in `room_.acquire()`, or is about to. Set and cleared by the owner.
+///
+/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
+///    and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
+///    at a time, so requests run one by one in submission order, and the count `finished_` alone says which have run: the
+///    first `finished_` submitted ones.
+/// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
+///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
+///    `finished_` is stored after the results and read with at least acquire: the owner sees the results, and only then
+///    touches the request again.
+/// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
+///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox is
+///    empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set; the
+///    only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
+///    owner's next call (`ensure_scheduled`) or wait.
+/// 4. No wake-up is lost. The owner sets waiting, then reads `finished_`; the runner stores `finished_`, then reads
+///    waiting; all four are sequentially consistent, so one of them sees the other. A blocked owner never depends on the
+///    executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody is
+///    running; and a runner does not leave before all is finished while either is set.
+///
+/// LIFETIME. The engine is shared by its queue and by the task on its way; the last to leave deletes it. So a queue can
+/// go while a task, having nothing left to do, is still with the executor. The executor itself is used only by the owner,
+/// or by a runner with unfinished requests, for which the queue's destructor waits.
+class serial_engine {
+ public:
+  serial_engine(executor_reference executor, std::size_t max_writebacks, failure_policy on_failure)
+      : executor_(executor), on_failure_(on_failure), room_(static_cast<std::ptrdiff_t>(max_writebacks) + 1) {}
+
+  serial_engine(const serial_engine&) = delete;
+  serial_engine& operator=(const serial_engine&) = delete;
+
+  /// Owner: gives up its share. All submitted requests have finished.
+  void leave() noexcept {
+    // Acquire and release: whoever deletes must see that all others are through with it.
+    if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  /// How many of the submitted requests have finished. Their results can be read.
+  [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_acquire); }
+
+  /// Owner: the block is now the runner's, until `finished()` covers it. Throws what the executor throws; then it is not.
+  void submit(request_block& block) {
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    std::uintptr_t pushed = 0;
+    do {
+      block.next = newest(old);
+      pushed = reinterpret_cast<std::uintptr_t>(&block) | flags(old);
+      if ((old & (running | scheduled)) == 0) pushed |= scheduled;
+      // Release: pairs with the acquire in refill().
+    } while (!word_.compare_exchange_weak(old, pushed, std::memory_order_release, std::memory_order_relaxed));
+    if (flags(pushed) == flags(old)) return;
+    try {
+      hand_over();
+    } catch (...) {
+      // No task, no runner: the word is the owner's alone.
+      word_.store(old, std::memory_order_relaxed);
+      throw;
+    }
+  }
+
+  /// Owner: if unfinished requests were left to nobody because the executor threw, tries again, and throws again.
+  void ensure_scheduled(std::uint64_t submitted) {
+    if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
+    // No task, no runner: nobody else changes the word.
+    word_.fetch_or(scheduled, std::memory_order_relaxed);
+    try {
+      hand_over();
+    } catch (...) {
+      word_.fetch_and(~scheduled, std::memory_order_relaxed);
+      throw;
+    }
+  }
+
+  /// Owner: blocks until `finished()` has reached `target`, or a request has failed since it was `seen`. Carries out
+  /// requests itself if nobody else has begun.
+  void await(std::uint64_t seen, std::uint64_t target) noexcept {
+    if (help(target, true) || spin(target)) return;
+    wake_at_.store(target, std::memory_order_relaxed);  // published by the next operation
+    if ((word_.fetch_or(waiting) & running) != 0 && finished_.load() == seen)
+      wake_.acquire();
+    else
+      stop_waiting();
+  }
+
+  /// Owner: as `await`, but never carries out a request, and gives up at the deadline. Throws what the executor throws
+  /// if it has refused a task before and does so again.
+  template <class Clock, class Duration>
+  void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
+                   const std::chrono::time_point<Clock, Duration>& deadline) {
+    ensure_scheduled(submitted);
+    if (spin(target)) return;
+    wake_at_.store(target, std::memory_order_relaxed);
+    word_.fetch_or(waiting);
+    if (finished_.load() != seen || !wake_.try_acquire_until(deadline)) stop_waiting();
+  }
+
+  /// Owner: takes a permit. By `finished()`, there is one, so this does not block.
+  void acquire_room() noexcept { room_.acquire(); }
+
+  /// Owner: all permits are out; takes the next one that is free. `target` is what `finished()` reaches when the oldest
+  /// write-back is done.
+  void await_room(std::uint64_t target) noexcept {
+    while (finished() < target) {
+      if (help(target, false) || spin(target)) continue;
+      room_.acquire();  // the spare one
+      if ((word_.fetch_or(urgent) & running) != 0) {
+        room_.acquire();
+        room_.release();
+        word_.fetch_and(~urgent);
+        return;
+      }
+      word_.fetch_and(~urgent);
+      room_.release();
+    }
+    room_.acquire();
+  }
+
+  /// Owner: gives back a permit that was not used.
+  void release_room() noexcept { room_.release(); }
+
+ private:
+  static constexpr std::uintptr_t running = 1;
+  static constexpr std::uintptr_t scheduled = 2;
+  static constexpr std::uintptr_t waiting = 4;
+  static constexpr std::uintptr_t urgent = 8;
+  static constexpr std::uintptr_t all_flags = 15;
+  static_assert(alignof(request_block) > all_flags);
+
+  static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
+  static constexpr unsigned least_spins = 50;
+  static constexpr unsigned most_spins = 500;
+
+  struct outcome {
+    bool write_back;
+    bool failed;
+  };
+
+  static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
+  static request_block* newest(std::uintptr_t word) noexcept { return reinterpret_cast<request_block*>(word & ~all_flags); }
+
+  /// Gives the executor a task; `scheduled` is set.
+  void hand_over() {
+    shares_.fetch_add(1, std::memory_order_relaxed);  // the caller's share keeps the count above 0
+    try {
+      executor_.execute(executor_.target, task{run_task, this});
+    } catch (...) {
+      shares_.fetch_sub(1, std::memory_order_relaxed);
+      throw;
+    }
+  }
+
+  static void run_task(void* engine) noexcept {
+    static_cast<serial_engine*>(engine)->arrive();
+    static_cast<serial_engine*>(engine)->leave();
+  }
+
+  /// A task begins: it is the runner, if nobody else is.
+  void arrive() noexcept {
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    // Acquire: pairs with the release of the last runner.
+    while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) {
+    }
+    if ((old & running) == 0) drain();
+  }
+
+  /// Runner on the executor: carries out requests until none is left, or until it is somebody else's turn.
+  void drain() noexcept {
+    for (unsigned left = requests_per_turn;;) {
+      if (!refill()) {
+        if (stop_running()) return;
+        continue;
+      }
+      const outcome result = run_front();
+      publish();
+      if (result.write_back) room_.release();
+      wake_owner(result.failed);
+      if (--left == 0) {
+        if (yield()) return;
+        left = requests_per_turn;
+      }
+    }
+  }
+
+  /// Owner: if nobody is running, carries out requests until `finished()` has reached `target`, none is left or, if
+  /// `stop_at_failure`, one has failed. Returns whether it was the runner.
+  bool help(std::uint64_t target, bool stop_at_failure) noexcept {
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    do {
+      if ((old & running) != 0) return false;
+      // Acquire: pairs with the release of the last runner.
+    } while (!word_.compare_exchange_weak(old, old | running, std::memory_order_acquire, std::memory_order_relaxed));
+    while (finished_.load(std::memory_order_relaxed) < target && refill()) {
+      const outcome result = run_front();
+      publish();
+      if (result.write_back) room_.release();
+      if (result.failed && stop_at_failure) break;
+    }
+    leave_the_rest();
+    return true;
+  }
+
+  /// Runner: whether there is a request to carry out, at the front of `ready_`.
+  bool refill() noexcept {
+    if (!ready_.empty()) return true;
+    // Acquire: pairs with the release in submit().
+    request_block* block = newest(word_.fetch_and(all_flags, std::memory_order_acquire));
+    while (block != nullptr) {
+      request_block* const older = block->next;
+      ready_.push_front(*block);
+      block = older;
+    }
+    return !ready_.empty();
+  }
+
+  /// Runner: carries out the front request of `ready_`. This is the one place that decides what may start next.
+  outcome run_front() noexcept {
+    request_block& block = ready_.pop_front();
+    if (block.ends_hold) {
+      holding_ = false;
+      latch_.clear();
+    }
+    const bool is_sync = block.op == asio_op::fsync || block.op == asio_op::fdatasync;
+    if (holding_) {
+      block.error = ECANCELED;
+      block.transferred = 0;
+    } else if (!is_sync || !latch_.applies(block)) {
+      perform(block);
+      if (is_sync && block.error != 0) latch_.set(block);
+    }
+    const outcome result{.write_back = block.op == asio_op::write_back, .failed = block.error != 0};
+    if (result.failed && on_failure_ == failure_policy::hold) holding_ = true;
+    return result;
+  }
+
+  /// Runner: the request that run_front() has carried out is the owner's from here on.
+  void publish() noexcept { finished_.store(finished_.load(std::memory_order_relaxed) + 1); }
+
+  /// Runner on the executor: wakes the owner if what it waits for has come.
+  void wake_owner(bool failed) noexcept {
+    if ((word_.load() & waiting) == 0) return;
+    // wake_at_ was set before waiting. If it is already that of a later wait, the owner wakes early and looks again.
+    if (!failed && finished_.load(std::memory_order_relaxed) < wake_at_.load(std::memory_order_relaxed)) return;
+    if ((word_.fetch_and(~waiting, std::memory_order_acq_rel) & waiting) != 0) wake_.release();
+  }
+
+  /// Owner: does not wait after all. If somebody has ended the wait already, its token is here or about to come.
+  void stop_waiting() noexcept {
+    if ((word_.fetch_and(~waiting, std::memory_order_acq_rel) & waiting) == 0) wake_.acquire();
+  }
+
+  /// Runner with nothing left in `ready_`: is it no more, unless something has been submitted.
+  bool stop_running() noexcept {
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    do {
+      if (newest(old) != nullptr) return false;
+      // Release: the next runner gets what is the runner's.
+    } while (!word_.compare_exchange_weak(old, old & ~running, std::memory_order_release, std::memory_order_relaxed));
+    return true;
+  }
+
+  /// Runner on the executor: lets a new task do the rest, so that other queues get their turn. Not while the owner
+  /// sleeps: it must not depend on when the executor gets round to that task.
+  bool yield() noexcept {
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    if ((old & (waiting | urgent)) != 0 || (ready_.empty() && newest(old) == nullptr)) return false;
+    if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0) {
+      try {
+        hand_over();
+      } catch (...) {
+        word_.fetch_and(~scheduled, std::memory_order_relaxed);
+        return false;
+      }
+    }
+    old = word_.load(std::memory_order_relaxed);
+    do {
+      if ((old & (waiting | urgent)) != 0 || (old & scheduled) == 0) return false;
+    } while (!word_.compare_exchange_weak(old, old & ~running, std::memory_order_release, std::memory_order_relaxed));
+    return true;
+  }
+
+  /// Owner that was the runner: leaves what is left to the executor.
+  void leave_the_rest() noexcept {
+    const bool more = !ready_.empty();
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
+    std::uintptr_t left = 0;
+    do {
+      left = old & ~running;
+      if (more || newest(old) != nullptr) left |= scheduled;
+    } while (!word_.compare_exchange_weak(old, left, std::memory_order_release, std::memory_order_relaxed));
+    if ((old & scheduled) != 0 || (left & scheduled) == 0) return;
+    try {
+      hand_over();
+    } catch (...) {
+      // Not now. The owner's next call tries again, or does the work itself.
+      word_.fetch_and(~scheduled, std::memory_order_relaxed);
+    }
+  }
+
+  /// Looks a while for what is about to come: sleeping and being woken costs far more than a short transfer. Gives up
+  /// sooner where that has been in vain (slow devices, one core), later where it has not.
+  bool spin(std::uint64_t target) noexcept {
+    for (unsigned i = 0; i < spins_; ++i) {
+      if (finished() >= target) {
+        spins_ = std::min(spins_ * 2, most_spins);
+        return true;
+      }
+      pause();
+    }
+    spins_ = std::max(spins_ / 2, least_spins);
+    return false;
+  }
+
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  static constexpr std::size_t cache_line = 64;
+
+  const executor_reference executor_;
+  const failure_policy on_failure_;
+  unsigned spins_ = least_spins;  // owner only
+
+  /// See above. Written by owner, runner and tasks.
+  alignas(cache_line) std::atomic<std::uintptr_t> word_ = 0;
+  /// Invariant: 1 for the queue until it leaves, plus 1 for a task from before its hand-over until its end.
+  std::atomic<unsigned> shares_ = 1;
+  /// Only while waiting is set: the runner wakes the owner when `finished_` has reached this. Written by the owner.
+  std::atomic<std::uint64_t> wake_at_ = 0;
+
+  /// The first so many of the submitted requests have finished; never decreases. Written by the runner.
+  alignas(cache_line) std::atomic<std::uint64_t> finished_ = 0;
+  /// Permits: `max_writebacks`, one for each write-back that may be submitted, and a spare one. The owner acquires; the
+  /// runner releases, just after `finished_` says that the write-back has finished. The spare one keeps the count above 0
+  /// while the owner is awake, because releasing from 0 costs a system call; to sleep, the owner takes it out.
+  /// One acquirer: libstdc++ 12 can lose a wake-up with two (GCC PR 104928).
+  std::counting_semaphore<> room_;
+  /// 1 from when somebody else clears waiting until the owner takes it.
+  std::binary_semaphore wake_{0};
+
+  // The runner's, handed on with `running`.
+  alignas(cache_line) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
+  fsync_latch latch_;
+  bool holding_ = false;  // failure_policy::hold: something has failed and no request since ends the hold
+};
+
+}  // namespace asioq::detail

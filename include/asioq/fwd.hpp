@@ -1,0 +1,23 @@
+#pragma once
+
+/// @file
+/// Every public class, declared, and the one place where default template arguments are given.
+
+#include <asioq/executor.hpp>
+
+#include <cstddef>
+#include <memory>
+
+namespace asioq {
+
+class asio_request;
+class default_executor;
+class thread_pool;
+class write_back_error;
+struct inline_executor;
+struct queue_options;
+
+template <executor Executor = default_executor, class Allocator = std::allocator<std::byte>>
+class basic_asio_queue;
+
+}  // namespace asioq

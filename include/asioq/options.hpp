@@ -1,0 +1,51 @@
+#pragma once
+
+/// @file
+/// How a queue behaves: chosen once, when it is made.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace asioq {
+
+class asio_request;
+
+/// Alignment of every request's buffer, in bytes: enough for O_DIRECT on every device with sectors of up to 4 KiB.
+inline constexpr std::size_t buffer_alignment = 4096;
+
+/// As an offset: the file's own position, which the operation moves. For pipes, terminals and sockets, the only choice.
+inline constexpr std::uint64_t current_position = ~std::uint64_t{0};
+
+/// Which requests of one queue may run at the same time. Requests of different queues always may.
+enum class execution_order {
+  strict,       ///< One after another, in the order of their submission.
+  as_if_serial  ///< Not in this version: a queue made with it throws `std::invalid_argument`.
+};
+
+/// What becomes of the requests behind one that failed.
+enum class failure_policy {
+  proceed,  ///< They run as if nothing had happened.
+  hold      ///< None of them runs: each comes back with `std::errc::operation_canceled` and its data until `resume()`.
+};
+
+/// The options of a queue, in the order that designated initialisers need.
+struct queue_options {
+  /// Bytes in each request's buffer, > 0. Memory is taken in multiples of `buffer_alignment`.
+  std::size_t buffer_size = 64 * 1024;
+  /// Write-backs that may be submitted and not yet finished, > 0; the next `submit` of one waits for room.
+  std::size_t max_writebacks = 16;
+  /// See `execution_order`.
+  execution_order order = execution_order::strict;
+  /// Requests that may run at the same time, > 0; used by `execution_order::as_if_serial` alone.
+  std::size_t max_in_flight = 32;
+  /// See `failure_policy`.
+  failure_policy on_failure = failure_policy::proceed;
+  /// Called by the queue's destructor, on its thread, once for each write, write-back, fsync or fdatasync that failed and
+  /// was never reported: not returned by a wait, nor covered by a thrown `write_back_error`. The request still has its
+  /// error and its data, and may be moved from to keep them. It must not throw. If empty, the destructor prints a
+  /// message to stderr and calls `std::terminate()`. A read that failed is not a loss.
+  std::function<void(asio_request&)> on_lost_failure = {};
+};
+
+}  // namespace asioq

@@ -1,0 +1,144 @@
+#pragma once
+
+/// @file
+/// The request handle: a buffer, what to do with it, and how it went.
+
+#include <asioq/detail/request_home.hpp>
+#include <asioq/fwd.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace asioq {
+
+/// The owner of one request and its buffer while the queue does not have them; move-only, empty when moved from.
+///
+/// It comes from `get()` of a queue, is prepared, goes to `submit()` of the same queue and comes back from one of its
+/// waits. Destroying it recycles the buffer: on any thread, and also after the queue is gone (the memory is freed then,
+/// with the queue's allocator, which must still work). One handle is for one thread at a time.
+///
+/// Every member but the obvious throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
+class asio_request {
+ public:
+  /// An empty handle.
+  asio_request() noexcept = default;
+  asio_request(asio_request&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  /// Recycles what it had.
+  asio_request& operator=(asio_request&& other) noexcept {
+    asio_request(std::move(other)).swap(*this);
+    return *this;
+  }
+  /// Recycles what it has.
+  ~asio_request() {
+    if (block_ != nullptr) block_->home->give_back(*block_);
+  }
+
+  /// Exchanges what two handles have.
+  void swap(asio_request& other) noexcept { std::swap(block_, other.block_); }
+
+  /// Whether there is a request.
+  explicit operator bool() const noexcept { return block_ != nullptr; }
+
+  /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives everything
+  /// but a read; after `get()` it is unspecified.
+  [[nodiscard]] std::span<std::byte> buffer() const { return {block().buffer, block().home->buffer_size()}; }
+
+  /// Asks to read `length` bytes from `fd` into the start of the buffer.
+  ///
+  /// With an offset (in bytes from the start of the file), reading goes on until all is there, the file ends, or an error
+  /// arises; the descriptor's position does not matter and does not move. At `current_position` the request has what one
+  /// successful read(2) gave: pipes and terminals give what they have. End of file is success with fewer bytes, or none.
+  ///
+  /// The descriptor must stay open until the request has come back: the operation uses the number, whatever it then
+  /// means. With O_DIRECT the file system wants `offset` and `length` aligned, to 4096 bytes to be safe.
+  ///
+  /// Throws `std::invalid_argument`, changing nothing, if `fd` is negative, `length` exceeds the buffer, or
+  /// `offset + length` exceeds 2^63 - 1. Source: pread(2), read(2), open(2).
+  void prepare_read(int fd, std::size_t length, std::uint64_t offset = current_position) {
+    prepare(asio_op::read, fd, length, offset);
+  }
+
+  /// Asks to write the first `length` bytes of the buffer to `fd`, all of them unless an error arises. Otherwise as
+  /// `prepare_read`. Source: pwrite(2), write(2).
+  void prepare_write(int fd, std::size_t length, std::uint64_t offset = current_position) {
+    prepare(asio_op::write, fd, length, offset);
+  }
+
+  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back from
+  /// a wait with its error and its data, and can be submitted again as it is.
+  void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
+    prepare(asio_op::write_back, fd, length, offset);
+  }
+
+  /// Asks to make durable what this queue was given for the file before, and whatever else the file has: fsync(2).
+  ///
+  /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every later
+  /// fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the caller has
+  /// dealt with it. A new file's directory entry needs an fsync of the directory.
+  void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
+
+  /// The same with fdatasync(2): without the metadata that reading does not need.
+  void prepare_fdatasync(int fd) { prepare(asio_op::fdatasync, fd, 0, current_position); }
+
+  /// Attaches a pointer of the caller's, which `user_data()` gives back until the request is recycled.
+  void set_user_data(void* data) { block().user_data = data; }
+  /// What `set_user_data` attached; null before.
+  [[nodiscard]] void* user_data() const { return block().user_data; }
+
+  /// How it went: empty on success and before the request has run, else an errno value in `std::system_category()`.
+  /// `std::errc::operation_canceled` means that it was not carried out; see `failure_policy::hold`.
+  [[nodiscard]] std::error_code error() const { return {block().error, std::system_category()}; }
+  /// Bytes transferred, also those before an error.
+  [[nodiscard]] std::size_t bytes_transferred() const { return block().transferred; }
+  /// The first `bytes_transferred()` bytes of the buffer.
+  [[nodiscard]] std::span<std::byte> data() const { return {block().buffer, block().transferred}; }
+
+  /// What is prepared; `asio_op::free` if nothing is. It stays after the request has run.
+  [[nodiscard]] asio_op op() const { return block().op; }
+  /// The descriptor of the prepared operation; -1 if nothing is prepared.
+  [[nodiscard]] int fd() const { return block().fd; }
+  /// Bytes asked for; 0 if nothing is prepared, and for fsync and fdatasync.
+  [[nodiscard]] std::size_t length() const { return block().length; }
+  /// Where, in bytes from the start of the file, or `current_position`.
+  [[nodiscard]] std::uint64_t offset() const { return block().offset; }
+  /// The number of its last submission in its queue, counted from 0.
+  [[nodiscard]] std::uint64_t sequence() const { return block().sequence; }
+
+ private:
+  template <executor Executor, class Allocator>
+  friend class basic_asio_queue;
+
+  explicit asio_request(detail::request_block& block) noexcept : block_(&block) {}
+
+  [[nodiscard]] detail::request_block& block() const {
+    if (block_ == nullptr) throw std::invalid_argument("asioq: the request handle is empty");
+    return *block_;
+  }
+
+  void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
+    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    detail::request_block& its = block();
+    if (fd < 0) throw std::invalid_argument("asioq: the file descriptor is negative");
+    if (length > its.home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
+    if (offset != current_position && (offset > most || length > most - offset))
+      throw std::invalid_argument("asioq: the range ends beyond 2^63 - 1");
+    its.op = op;
+    its.fd = fd;
+    its.length = length;
+    its.offset = offset;
+    its.error = 0;
+    its.transferred = 0;
+  }
+
+  detail::request_block* block_ = nullptr;
+};
+
+/// Exchanges what two handles have.
+inline void swap(asio_request& first, asio_request& second) noexcept { first.swap(second); }
+
+}  // namespace asioq
