@@ -7,6 +7,7 @@
 #include <asioq/detail/request_home.hpp>
 #include <asioq/detail/serial_engine.hpp>
 #include <asioq/detail/single_user.hpp>
+#include <asioq/detail/time.hpp>
 #include <asioq/error.hpp>
 #include <asioq/fwd.hpp>
 #include <asioq/options.hpp>
@@ -119,7 +120,7 @@ class basic_asio_queue {
       engine_.submit(block);
     } catch (...) {
       static_cast<detail::request_values&>(block) = before;
-      if (is_write_back) engine_.release_room();
+      if (is_write_back) engine_.give_room();
       throw;
     }
     request.block_ = nullptr;
@@ -142,6 +143,9 @@ class basic_asio_queue {
   }
 
   /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request.
+  ///
+  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the owner
+  /// was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
     engine_.ensure_scheduled(submitted_);
@@ -149,19 +153,20 @@ class basic_asio_queue {
     return collect();
   }
 
-  /// As `wait()`, but empty if nothing has finished for so long. Never carries out a request.
+  /// As `wait()`, but empty if nothing has finished for so long; any duration will do. Never carries out a request.
   template <class Rep, class Period>
   [[nodiscard]] asio_request wait_for(const std::chrono::duration<Rep, Period>& timeout) {
-    return wait_until(std::chrono::steady_clock::now() + timeout);
+    return wait_until(detail::time_after(timeout));
   }
 
   /// As `wait()`, but empty if nothing has finished at the deadline. Never carries out a request.
   template <class Clock, class Duration>
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
     const detail::single_user guard(in_use_);
+    const typename Clock::time_point end(detail::saturate<typename Clock::duration>(deadline.time_since_epoch()));
     harvest();
-    while (done_.empty() && !outstanding_.empty() && Clock::now() < deadline) {
-      engine_.await_until(harvested_, next_to_collect(), submitted_, deadline);
+    while (done_.empty() && !outstanding_.empty() && Clock::now() < end) {
+      engine_.await_until(harvested_, next_to_collect(), submitted_, end);
       harvest();
     }
     return collect();
@@ -194,9 +199,12 @@ class basic_asio_queue {
   }
 
   /// Write-backs submitted and not yet finished; at most `options().max_writebacks`.
-  [[nodiscard]] std::size_t running_writebacks() noexcept {
-    harvest();
-    return running_writebacks_;
+  [[nodiscard]] std::size_t running_writebacks() const noexcept {
+    std::size_t running = running_writebacks_;
+    std::uint64_t unharvested = engine_.finished() - harvested_;
+    for (const detail::request_block* block = outstanding_.front(); unharvested != 0; block = block->next_later, --unharvested)
+      if (block->op == asio_op::write_back) --running;
+    return running;
   }
 
   /// The options it was made with.
@@ -271,10 +279,10 @@ class basic_asio_queue {
 
   /// Takes a permit for a write-back, when there is one and none has failed.
   void make_room() {
-    if (running_writebacks_ == options_.max_writebacks) harvest();
+    harvest();
     throw_if_write_back_failed();
     if (running_writebacks_ < options_.max_writebacks) {
-      engine_.acquire_room();
+      engine_.take_room();
       return;
     }
     engine_.await_room(oldest_write_back());
@@ -282,7 +290,7 @@ class basic_asio_queue {
     try {
       throw_if_write_back_failed();
     } catch (...) {
-      engine_.release_room();
+      engine_.give_room();
       throw;
     }
   }

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+
 namespace asioq::detail {
 
 /// Remembers that an fsync failed, since the kernel does not: having reported the error once it may drop the dirty pages
@@ -24,15 +26,16 @@ class fsync_latch {
 
   /// The request, an fsync, has failed.
   void set(const request_block& block) noexcept {
+    // Not a file that can be synced, or no file: nothing has been lost.
+    if (block.error == EINVAL || block.error == EROFS || block.error == EBADF) return;
     struct stat file;
-    if (::fstat(block.fd, &file) != 0) return;  // a bad descriptor: no file has lost anything
-    if (error_ != 0) {
+    if (error_ == 0 && ::fstat(block.fd, &file) == 0) {
+      device_ = file.st_dev;
+      inode_ = file.st_ino;
+    } else {
       every_file_ = true;
-      return;
     }
     error_ = block.error;
-    device_ = file.st_dev;
-    inode_ = file.st_ino;
   }
 
   void clear() noexcept { *this = {}; }

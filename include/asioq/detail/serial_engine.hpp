@@ -1,14 +1,13 @@
 #pragma once
 
-#include <asioq/detail/fsync_latch.hpp>
-#include <asioq/detail/perform.hpp>
+#include <asioq/detail/execution.hpp>
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/room.hpp>
 #include <asioq/options.hpp>
 #include <asioq/task.hpp>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +35,7 @@ struct executor_reference {
 ///             the first thing it does: at most one task is on its way.
 /// waiting:    the owner sleeps on `wake_`, or is about to. Set by the owner; cleared by whoever wakes it, or by itself
 ///             if it gave up; who finds it set when clearing it releases `wake_` once: no token is lost or left over.
-/// urgent:     the owner sleeps in `room_.acquire()`, or is about to. Set and cleared by the owner.
+/// urgent:     the owner sleeps in `room_.take()`, or is about to. Set and cleared by the owner.
 ///
 /// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
 ///    and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
@@ -62,7 +61,7 @@ struct executor_reference {
 class serial_engine {
  public:
   serial_engine(executor_reference executor, std::size_t max_writebacks, failure_policy on_failure)
-      : executor_(executor), on_failure_(on_failure), room_(static_cast<std::ptrdiff_t>(max_writebacks) + 1) {}
+      : executor_(executor), room_(max_writebacks), execution_(on_failure) {}
 
   serial_engine(const serial_engine&) = delete;
   serial_engine& operator=(const serial_engine&) = delete;
@@ -90,8 +89,8 @@ class serial_engine {
     try {
       hand_over();
     } catch (...) {
-      // No task, no runner: the word is the owner's alone.
-      word_.store(old, std::memory_order_relaxed);
+      // No task, no runner: the word is the owner's alone. Release, as what stays in the inbox was pushed with release.
+      word_.store(old, std::memory_order_release);
       throw;
     }
   }
@@ -132,29 +131,26 @@ class serial_engine {
     if (finished_.load() != seen || !wake_.try_acquire_until(deadline)) stop_waiting();
   }
 
-  /// Owner: takes a permit. By `finished()`, there is one, so this does not block.
-  void acquire_room() noexcept { room_.acquire(); }
+  /// Owner: takes the permit of a write-back to submit. By `finished()`, there is one: does not block.
+  void take_room() noexcept { room_.take(); }
 
   /// Owner: all permits are out; takes the next one that is free. `target` is what `finished()` reaches when the oldest
   /// write-back is done.
   void await_room(std::uint64_t target) noexcept {
     while (finished() < target) {
       if (help(target, false) || spin(target)) continue;
-      room_.acquire();  // the spare one
-      if ((word_.fetch_or(urgent) & running) != 0) {
-        room_.acquire();
-        room_.release();
-        word_.fetch_and(~urgent);
-        return;
-      }
+      room_.take_spare();
+      const bool somebody_runs = (word_.fetch_or(urgent) & running) != 0;
+      if (somebody_runs) room_.take();
       word_.fetch_and(~urgent);
-      room_.release();
+      room_.give_spare();
+      if (somebody_runs) return;
     }
-    room_.acquire();
+    room_.take();
   }
 
   /// Owner: gives back a permit that was not used.
-  void release_room() noexcept { room_.release(); }
+  void give_room() noexcept { room_.give(); }
 
  private:
   static constexpr std::uintptr_t running = 1;
@@ -167,11 +163,6 @@ class serial_engine {
   static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
   static constexpr unsigned least_spins = 50;
   static constexpr unsigned most_spins = 500;
-
-  struct outcome {
-    bool write_back;
-    bool failed;
-  };
 
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
   static request_block* newest(std::uintptr_t word) noexcept { return reinterpret_cast<request_block*>(word & ~all_flags); }
@@ -209,10 +200,7 @@ class serial_engine {
         if (stop_running()) return;
         continue;
       }
-      const outcome result = run_front();
-      publish();
-      if (result.write_back) room_.release();
-      wake_owner(result.failed);
+      wake_owner(run_front());
       if (--left == 0) {
         if (yield()) return;
         left = requests_per_turn;
@@ -228,12 +216,8 @@ class serial_engine {
       if ((old & running) != 0) return false;
       // Acquire: pairs with the release of the last runner.
     } while (!word_.compare_exchange_weak(old, old | running, std::memory_order_acquire, std::memory_order_relaxed));
-    while (finished_.load(std::memory_order_relaxed) < target && refill()) {
-      const outcome result = run_front();
-      publish();
-      if (result.write_back) room_.release();
-      if (result.failed && stop_at_failure) break;
-    }
+    while (finished_.load(std::memory_order_relaxed) < target && refill())
+      if (run_front() && stop_at_failure) break;
     leave_the_rest();
     return true;
   }
@@ -251,28 +235,18 @@ class serial_engine {
     return !ready_.empty();
   }
 
-  /// Runner: carries out the front request of `ready_`. This is the one place that decides what may start next.
-  outcome run_front() noexcept {
+  /// Runner: carries out the front request of `ready_`; returns whether it failed. This is the one place that decides
+  /// what may start next.
+  bool run_front() noexcept {
     request_block& block = ready_.pop_front();
-    if (block.ends_hold) {
-      holding_ = false;
-      latch_.clear();
-    }
-    const bool is_sync = block.op == asio_op::fsync || block.op == asio_op::fdatasync;
-    if (holding_) {
-      block.error = ECANCELED;
-      block.transferred = 0;
-    } else if (!is_sync || !latch_.applies(block)) {
-      perform(block);
-      if (is_sync && block.error != 0) latch_.set(block);
-    }
-    const outcome result{.write_back = block.op == asio_op::write_back, .failed = block.error != 0};
-    if (result.failed && on_failure_ == failure_policy::hold) holding_ = true;
-    return result;
+    execution_.run(block);
+    const bool is_write_back = block.op == asio_op::write_back;
+    const bool failed = block.error != 0;
+    // From here on the block is the owner's. Sequentially consistent: see 4.
+    finished_.store(finished_.load(std::memory_order_relaxed) + 1);
+    if (is_write_back) room_.give();
+    return failed;
   }
-
-  /// Runner: the request that run_front() has carried out is the owner's from here on.
-  void publish() noexcept { finished_.store(finished_.load(std::memory_order_relaxed) + 1); }
 
   /// Runner on the executor: wakes the owner if what it waits for has come.
   void wake_owner(bool failed) noexcept {
@@ -360,7 +334,6 @@ class serial_engine {
   static constexpr std::size_t cache_line = 64;
 
   const executor_reference executor_;
-  const failure_policy on_failure_;
   unsigned spins_ = least_spins;  // owner only
 
   /// See above. Written by owner, runner and tasks.
@@ -372,18 +345,14 @@ class serial_engine {
 
   /// The first so many of the submitted requests have finished; never decreases. Written by the runner.
   alignas(cache_line) std::atomic<std::uint64_t> finished_ = 0;
-  /// Permits: `max_writebacks`, one for each write-back that may be submitted, and a spare one. The owner acquires; the
-  /// runner releases, just after `finished_` says that the write-back has finished. The spare one keeps the count above 0
-  /// while the owner is awake, because releasing from 0 costs a system call; to sleep, the owner takes it out.
-  /// One acquirer: libstdc++ 12 can lose a wake-up with two (GCC PR 104928).
-  std::counting_semaphore<> room_;
+  /// Taken by the owner, given back by the runner just after `finished_` says that the write-back has finished.
+  room room_;
   /// 1 from when somebody else clears waiting until the owner takes it.
   std::binary_semaphore wake_{0};
 
   // The runner's, handed on with `running`.
   alignas(cache_line) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
-  fsync_latch latch_;
-  bool holding_ = false;  // failure_policy::hold: something has failed and no request since ends the hold
+  execution execution_;
 };
 
 }  // namespace asioq::detail

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <asioq/detail/fsync_latch.hpp>
+#include <asioq/detail/perform.hpp>
+#include <asioq/detail/request_block.hpp>
+#include <asioq/options.hpp>
+
+#include <cerrno>
+
+namespace asioq::detail {
+
+/// Carries out requests, one after another, by the rules that look back at earlier ones: a hold after a failure, and
+/// errors of fsync that last. Used by one thread at a time.
+class execution {
+ public:
+  explicit execution(failure_policy on_failure) noexcept : on_failure_(on_failure) {}
+
+  /// Carries out the request, or decides that it must not be; sets its results.
+  void run(request_block& block) noexcept {
+    if (block.ends_hold) {
+      holding_ = false;
+      latch_.clear();
+    }
+    const bool is_sync = block.op == asio_op::fsync || block.op == asio_op::fdatasync;
+    block.transferred = 0;
+    if (holding_) {
+      block.error = ECANCELED;
+    } else if (!is_sync || !latch_.applies(block)) {
+      perform(block);
+      if (is_sync && block.error != 0) latch_.set(block);
+    }
+    if (block.error != 0 && on_failure_ == failure_policy::hold) holding_ = true;
+  }
+
+ private:
+  failure_policy on_failure_;  // constant
+  bool holding_ = false;       // something has failed and no request since ends the hold
+  fsync_latch latch_;
+};
+
+}  // namespace asioq::detail

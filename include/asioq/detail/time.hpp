@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+
+namespace asioq::detail {
+
+/// The duration in other units, rounded up; the largest or smallest one there is where it does not fit.
+template <class To, class Rep, class Period>
+constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
+  using seconds = std::chrono::duration<double>;  // converts from all without overflow
+  if (seconds(from) >= seconds(To::max())) return To::max();
+  if (seconds(from) <= seconds(To::min())) return To::min();
+  return std::chrono::ceil<To>(from);
+}
+
+/// The steady clock's time when `timeout` has passed, or its last.
+template <class Rep, class Period>
+std::chrono::steady_clock::time_point time_after(const std::chrono::duration<Rep, Period>& timeout) {
+  using clock = std::chrono::steady_clock;
+  const clock::time_point now = clock::now();
+  const auto rest = saturate<clock::duration>(timeout);
+  return rest > clock::time_point::max() - now ? clock::time_point::max() : now + rest;
+}
+
+}  // namespace asioq::detail
