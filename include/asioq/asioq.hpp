@@ -9,6 +9,7 @@
 #include <asioq/executor.hpp>
 #include <asioq/fwd.hpp>
 #include <asioq/inline_executor.hpp>
+#include <asioq/io_executor.hpp>
 #include <asioq/options.hpp>
 #include <asioq/queue.hpp>
 #include <asioq/request.hpp>

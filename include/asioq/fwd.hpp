@@ -3,7 +3,7 @@
 /// @file
 /// Every public class, declared, and the one place where default template arguments are given.
 
-#include <asioq/executor.hpp>
+#include <asioq/io_executor.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -17,7 +17,7 @@ class write_back_error;
 struct inline_executor;
 struct queue_options;
 
-template <executor Executor = default_executor, class Allocator = std::allocator<std::byte>>
+template <queue_executor Executor = default_executor, class Allocator = std::allocator<std::byte>>
 class basic_asio_queue;
 
 }  // namespace asioq

@@ -20,7 +20,7 @@ inline constexpr std::uint64_t current_position = ~std::uint64_t{0};
 /// Which requests of one queue may run at the same time. Requests of different queues always may.
 enum class execution_order {
   strict,       ///< One after another, in the order of their submission.
-  as_if_serial  ///< Not in this version: a queue made with it throws `std::invalid_argument`.
+  as_if_serial  ///< At the same time, where no request can observe the other: the results are those of `strict`.
 };
 
 /// What becomes of the requests behind one that failed.

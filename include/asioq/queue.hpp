@@ -4,6 +4,8 @@
 /// The ordered queue.
 
 #include <asioq/default_executor.hpp>
+#include <asioq/detail/concurrent_engine.hpp>
+#include <asioq/detail/io_engine.hpp>
 #include <asioq/detail/request_home.hpp>
 #include <asioq/detail/serial_engine.hpp>
 #include <asioq/detail/single_user.hpp>
@@ -47,7 +49,7 @@ namespace asioq {
 ///
 /// @tparam Executor runs the operations; see `executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.
-template <executor Executor, class Allocator>
+template <queue_executor Executor, class Allocator>
 class basic_asio_queue {
  public:
   /// The type of `get_executor()`.
@@ -116,6 +118,8 @@ class basic_asio_queue {
     block.sequence = submitted_;
     block.ends_hold = resumed_;
     block.reported = false;
+    block.error = 0;
+    block.transferred = 0;
     try {
       engine_.submit(block);
     } catch (...) {
@@ -148,7 +152,7 @@ class basic_asio_queue {
   /// was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
-    engine_.ensure_scheduled(submitted_);
+    engine_.poll(submitted_);
     harvest();
     return collect();
   }
@@ -164,9 +168,12 @@ class basic_asio_queue {
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
     const detail::single_user guard(in_use_);
     const typename Clock::time_point end(detail::saturate<typename Clock::duration>(deadline.time_since_epoch()));
+    engine_.poll(submitted_);
     harvest();
-    while (done_.empty() && !outstanding_.empty() && Clock::now() < end) {
-      engine_.await_until(harvested_, next_to_collect(), submitted_, end);
+    while (done_.empty() && !outstanding_.empty()) {
+      const auto now = Clock::now();
+      if (now >= end) break;
+      engine_.await_until(harvested_, next_to_collect(), submitted_, detail::time_after(end - now));
       harvest();
     }
     return collect();
@@ -224,15 +231,21 @@ class basic_asio_queue {
     if (options.buffer_size == 0) throw std::invalid_argument("asioq: buffer_size is 0");
     if (options.max_writebacks == 0) throw std::invalid_argument("asioq: max_writebacks is 0");
     if (options.max_in_flight == 0) throw std::invalid_argument("asioq: max_in_flight is 0");
-    if (options.order != execution_order::strict) throw std::invalid_argument("asioq: only execution_order::strict is supported");
     return options;
   }
 
-  detail::serial_engine& make_engine() {
+  detail::engine& make_engine() {
+    const bool serial = options_.order == execution_order::strict;
     try {
-      const detail::executor_reference reference{
-          &executor_, [](const void* target, task work) { static_cast<const Executor*>(target)->execute(work); }};
-      return *new detail::serial_engine(reference, options_.max_writebacks, options_.on_failure);
+      if constexpr (io_executor<Executor>) {
+        return *new detail::io_engine<Executor>(executor_, options_.max_writebacks, serial ? 1 : options_.max_in_flight,
+                                                options_.on_failure);
+      } else {
+        const detail::executor_reference reference(executor_);
+        if (serial) return *new detail::serial_engine(reference, options_.max_writebacks, options_.on_failure);
+        return *new detail::concurrent_engine(reference, options_.max_writebacks, options_.max_in_flight,
+                                              options_.on_failure);
+      }
     } catch (...) {
       pool_.close();
       throw;
@@ -332,7 +345,7 @@ class basic_asio_queue {
   queue_options options_;
   Executor executor_;                                              // constant
   pool_type& pool_;                                                // all requests
-  detail::serial_engine& engine_;                                  // those submitted
+  detail::engine& engine_;                                         // those submitted
   detail::block_fifo<&detail::request_block::next_later> outstanding_;  // submitted and not harvested, oldest first
   detail::block_fifo<&detail::request_block::next> done_;          // finished and not collected, oldest first
   std::uint64_t submitted_ = 0;                                    // requests ever submitted

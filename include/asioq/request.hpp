@@ -110,7 +110,7 @@ class asio_request {
   [[nodiscard]] std::uint64_t sequence() const { return block().sequence; }
 
  private:
-  template <executor Executor, class Allocator>
+  template <queue_executor Executor, class Allocator>
   friend class basic_asio_queue;
 
   explicit asio_request(detail::request_block& block) noexcept : block_(&block) {}

@@ -21,13 +21,11 @@ class execution {
       holding_ = false;
       latch_.clear();
     }
-    const bool is_sync = block.op == asio_op::fsync || block.op == asio_op::fdatasync;
-    block.transferred = 0;
     if (holding_) {
       block.error = ECANCELED;
-    } else if (!is_sync || !latch_.applies(block)) {
+    } else if (!block.is_sync() || !latch_.applies(block)) {
       perform(block);
-      if (is_sync && block.error != 0) latch_.set(block);
+      if (block.is_sync() && block.error != 0) latch_.set(block);
     }
     if (block.error != 0 && on_failure_ == failure_policy::hold) holding_ = true;
   }

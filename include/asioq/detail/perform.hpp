@@ -13,98 +13,69 @@ namespace asioq::detail {
 
 static_assert(sizeof(off_t) == 8, "asioq needs 64-bit file offsets: compile with -D_FILE_OFFSET_BITS=64");
 
-/// Calls until it is not a signal that ended the call.
-template <class Call>
-auto retry_interrupted(Call call) noexcept {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
-
-/// The flags of an open file; 0 where the descriptor is not good.
-inline int file_flags(int fd) noexcept {
-  const int flags = ::fcntl(fd, F_GETFL);
-  return flags < 0 ? 0 : flags;
-}
-
-/// Where a transfer that came back short with `done` bytes has to go on. Direct I/O must not resume inside a sector, and
-/// repeating a part is harmless for the same bytes at the same place; everything else resumes where it stopped.
+/// Where a positional transfer that came back short with `done` bytes has to go on. Direct I/O must not resume inside a
+/// sector, and repeating a part is harmless for the same bytes at the same place; everything else resumes where it stopped.
 inline std::size_t resume_point([[maybe_unused]] int fd, std::size_t done) noexcept {
 #ifdef O_DIRECT
   constexpr std::size_t largest_sector = buffer_alignment;
   if (done % largest_sector != 0) {
-    const int flags = file_flags(fd);
+    const int flags = ::fcntl(fd, F_GETFL);
     // With O_APPEND, Linux appends whatever the offset is: a repeated part would be there twice.
-    if ((flags & O_DIRECT) != 0 && (flags & O_APPEND) == 0) return done - done % largest_sector;
+    if (flags >= 0 && (flags & O_DIRECT) != 0 && (flags & O_APPEND) == 0) return done - done % largest_sector;
   }
 #endif
   return done;
 }
 
-/// Whether a short transfer is resumed by repeating the begun sector; see `resume_point`.
-enum class repeats { no, yes };
-
-/// Calls `call` until all of the request is transferred, the file ends, or an error arises. `if_nothing` is the error to
-/// report when a call moves no byte (0: that is the end of the file).
-template <repeats Repeats, class Call>
-void transfer_all(request_block& block, int if_nothing, Call call) noexcept {
-  std::size_t from = 0;
-  do {
-    const ssize_t moved = retry_interrupted([&] { return call(block.buffer + from, block.length - from, from); });
-    if (moved < 0) {
-      block.error = errno;
-      return;
-    }
-    const std::size_t reached = from + static_cast<std::size_t>(moved);
-    // Also when a repeated part brings nothing new: the end of a file that does not end with a sector.
-    if (reached <= block.transferred) {
-      if (block.length != 0) block.error = if_nothing;
-      return;
-    }
-    block.transferred = from = reached;
-    if (Repeats == repeats::yes && reached < block.length) from = resume_point(block.fd, reached);
-  } while (block.transferred < block.length);
-}
-
-inline void read_file(request_block& block) noexcept {
-  if (block.offset != current_position) {
-    transfer_all<repeats::yes>(block, 0, [&](std::byte* to, std::size_t length, std::size_t done) {
-      return ::pread(block.fd, to, length, static_cast<off_t>(block.offset + done));
-    });
-    return;
+/// Takes in what the kernel answered when asked for the request's operation from its byte `from` on: a count of bytes,
+/// or an errno value negated. Returns whether to ask again, then from the new `from`.
+inline bool advance(request_block& block, std::size_t& from, ssize_t answer) noexcept {
+  if (answer == -EINTR) return true;
+  if (answer < 0) {
+    block.error = static_cast<int>(-answer);
+    return false;
   }
-  const ssize_t moved = retry_interrupted([&] { return ::read(block.fd, block.buffer, block.length); });
-  if (moved < 0)
-    block.error = errno;
-  else
-    block.transferred = static_cast<std::size_t>(moved);
+  if (block.is_sync()) return false;
+  const std::size_t reached = from + static_cast<std::size_t>(answer);
+  if (reached <= block.transferred) {
+    // Nothing new: the end of the file, for a read. (A repeated part ends so when the file does not end with a sector.)
+    if (block.is_write() && block.length != 0) block.error = EIO;
+    return false;
+  }
+  block.transferred = from = reached;
+  const bool at_position = block.offset == current_position;
+  if (reached == block.length || (at_position && block.op == asio_op::read)) return false;
+  if (!at_position) from = resume_point(block.fd, reached);
+  return true;
 }
 
-inline void write_file(request_block& block) noexcept {
-  if (block.offset != current_position)
-    transfer_all<repeats::yes>(block, EIO, [&](const std::byte* from, std::size_t length, std::size_t done) {
-      return ::pwrite(block.fd, from, length, static_cast<off_t>(block.offset + done));
-    });
-  else
-    transfer_all<repeats::no>(block, EIO, [&](const std::byte* from, std::size_t length, std::size_t) {
-      return ::write(block.fd, from, length);
-    });
-}
-
-/// Carries out the request's operation, blocking as long as it takes.
-inline void perform(request_block& block) noexcept {
-  block.error = 0;
-  block.transferred = 0;
-  int result = 0;
+/// Asks the kernel for the request's operation from its byte `from` on; blocks. The answer is as for `advance`.
+inline ssize_t ask(const request_block& block, std::size_t from) noexcept {
+  std::byte* const data = block.buffer + from;
+  const std::size_t length = block.length - from;
+  const auto offset = static_cast<off_t>(block.offset + from);
+  const bool at_position = block.offset == current_position;
+  ssize_t answer = 0;
   switch (block.op) {
-    case asio_op::read: read_file(block); break;
+    case asio_op::read:
+      answer = at_position ? ::read(block.fd, data, length) : ::pread(block.fd, data, length, offset);
+      break;
     case asio_op::write:
-    case asio_op::write_back: write_file(block); break;
-    case asio_op::fsync: result = retry_interrupted([&] { return ::fsync(block.fd); }); break;
-    case asio_op::fdatasync: result = retry_interrupted([&] { return ::fdatasync(block.fd); }); break;
+    case asio_op::write_back:
+      answer = at_position ? ::write(block.fd, data, length) : ::pwrite(block.fd, data, length, offset);
+      break;
+    case asio_op::fsync: answer = ::fsync(block.fd); break;
+    case asio_op::fdatasync: answer = ::fdatasync(block.fd); break;
     case asio_op::free: break;
   }
-  if (result < 0) block.error = errno;
+  return answer < 0 ? -errno : answer;
+}
+
+/// Carries out the request's operation, blocking as long as it takes. `error` and `transferred` are 0 before.
+inline void perform(request_block& block) noexcept {
+  std::size_t from = 0;
+  while (advance(block, from, ask(block, from))) {
+  }
 }
 
 }  // namespace asioq::detail

@@ -2,24 +2,15 @@
 
 #include <asioq/detail/execution.hpp>
 #include <asioq/detail/request_block.hpp>
-#include <asioq/detail/room.hpp>
+#include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
-#include <asioq/task.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <semaphore>
 
 namespace asioq::detail {
-
-/// An executor whose type is forgotten. Refers to it, does not own it.
-struct executor_reference {
-  const void* target;
-  void (*execute)(const void* target, task work);
-};
 
 /// Runs the requests of one queue one after another, in the order of their submission, on any executor.
 ///
@@ -55,28 +46,14 @@ struct executor_reference {
 ///    executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody is
 ///    running; and a runner does not leave before all is finished while either is set.
 ///
-/// LIFETIME. The engine is shared by its queue and by the task on its way; the last to leave deletes it. So a queue can
-/// go while a task, having nothing left to do, is still with the executor. The executor itself is used only by the owner,
-/// or by a runner with unfinished requests, for which the queue's destructor waits.
-class serial_engine {
+/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the queue's
+///    destructor waits. The engine itself is shared with the task on its way: see task_engine.
+class serial_engine final : public task_engine {
  public:
   serial_engine(executor_reference executor, std::size_t max_writebacks, failure_policy on_failure)
-      : executor_(executor), room_(max_writebacks), execution_(on_failure) {}
+      : task_engine(executor, max_writebacks), execution_(on_failure) {}
 
-  serial_engine(const serial_engine&) = delete;
-  serial_engine& operator=(const serial_engine&) = delete;
-
-  /// Owner: gives up its share. All submitted requests have finished.
-  void leave() noexcept {
-    // Acquire and release: whoever deletes must see that all others are through with it.
-    if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-  }
-
-  /// How many of the submitted requests have finished. Their results can be read.
-  [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_acquire); }
-
-  /// Owner: the block is now the runner's, until `finished()` covers it. Throws what the executor throws; then it is not.
-  void submit(request_block& block) {
+  void submit(request_block& block) override {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     std::uintptr_t pushed = 0;
     do {
@@ -95,8 +72,8 @@ class serial_engine {
     }
   }
 
-  /// Owner: if unfinished requests were left to nobody because the executor threw, tries again, and throws again.
-  void ensure_scheduled(std::uint64_t submitted) {
+  /// If unfinished requests were left to nobody because the executor threw, tries again.
+  void poll(std::uint64_t submitted) override {
     if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
     // No task, no runner: nobody else changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
@@ -108,9 +85,7 @@ class serial_engine {
     }
   }
 
-  /// Owner: blocks until `finished()` has reached `target`, or a request has failed since it was `seen`. Carries out
-  /// requests itself if nobody else has begun.
-  void await(std::uint64_t seen, std::uint64_t target) noexcept {
+  void await(std::uint64_t seen, std::uint64_t target) noexcept override {
     if (help(target, true) || spin(target)) return;
     wake_at_.store(target, std::memory_order_relaxed);  // published by the next operation
     if ((word_.fetch_or(waiting) & running) != 0 && finished_.load() == seen)
@@ -119,24 +94,16 @@ class serial_engine {
       stop_waiting();
   }
 
-  /// Owner: as `await`, but never carries out a request, and gives up at the deadline. Throws what the executor throws
-  /// if it has refused a task before and does so again.
-  template <class Clock, class Duration>
   void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
-                   const std::chrono::time_point<Clock, Duration>& deadline) {
-    ensure_scheduled(submitted);
+                   std::chrono::steady_clock::time_point deadline) override {
+    poll(submitted);
     if (spin(target)) return;
     wake_at_.store(target, std::memory_order_relaxed);
     word_.fetch_or(waiting);
     if (finished_.load() != seen || !wake_.try_acquire_until(deadline)) stop_waiting();
   }
 
-  /// Owner: takes the permit of a write-back to submit. By `finished()`, there is one: does not block.
-  void take_room() noexcept { room_.take(); }
-
-  /// Owner: all permits are out; takes the next one that is free. `target` is what `finished()` reaches when the oldest
-  /// write-back is done.
-  void await_room(std::uint64_t target) noexcept {
+  void await_room(std::uint64_t target) noexcept override {
     while (finished() < target) {
       if (help(target, false) || spin(target)) continue;
       room_.take_spare();
@@ -149,9 +116,6 @@ class serial_engine {
     room_.take();
   }
 
-  /// Owner: gives back a permit that was not used.
-  void give_room() noexcept { room_.give(); }
-
  private:
   static constexpr std::uintptr_t running = 1;
   static constexpr std::uintptr_t scheduled = 2;
@@ -161,30 +125,12 @@ class serial_engine {
   static_assert(alignof(request_block) > all_flags);
 
   static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
-  static constexpr unsigned least_spins = 50;
-  static constexpr unsigned most_spins = 500;
 
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
   static request_block* newest(std::uintptr_t word) noexcept { return reinterpret_cast<request_block*>(word & ~all_flags); }
 
-  /// Gives the executor a task; `scheduled` is set.
-  void hand_over() {
-    shares_.fetch_add(1, std::memory_order_relaxed);  // the caller's share keeps the count above 0
-    try {
-      executor_.execute(executor_.target, task{run_task, this});
-    } catch (...) {
-      shares_.fetch_sub(1, std::memory_order_relaxed);
-      throw;
-    }
-  }
-
-  static void run_task(void* engine) noexcept {
-    static_cast<serial_engine*>(engine)->arrive();
-    static_cast<serial_engine*>(engine)->leave();
-  }
-
   /// A task begins: it is the runner, if nobody else is.
-  void arrive() noexcept {
+  void run() noexcept override {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
@@ -309,49 +255,17 @@ class serial_engine {
     }
   }
 
-  /// Looks a while for what is about to come: sleeping and being woken costs far more than a short transfer. Gives up
-  /// sooner where that has been in vain (slow devices, one core), later where it has not.
   bool spin(std::uint64_t target) noexcept {
-    for (unsigned i = 0; i < spins_; ++i) {
-      if (finished() >= target) {
-        spins_ = std::min(spins_ * 2, most_spins);
-        return true;
-      }
-      pause();
-    }
-    spins_ = std::max(spins_ / 2, least_spins);
-    return false;
+    return spin_.until([&] { return finished() >= target; });
   }
-
-  static void pause() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
-
-  static constexpr std::size_t cache_line = 64;
-
-  const executor_reference executor_;
-  unsigned spins_ = least_spins;  // owner only
 
   /// See above. Written by owner, runner and tasks.
-  alignas(cache_line) std::atomic<std::uintptr_t> word_ = 0;
-  /// Invariant: 1 for the queue until it leaves, plus 1 for a task from before its hand-over until its end.
-  std::atomic<unsigned> shares_ = 1;
+  alignas(64) std::atomic<std::uintptr_t> word_ = 0;
   /// Only while waiting is set: the runner wakes the owner when `finished_` has reached this. Written by the owner.
   std::atomic<std::uint64_t> wake_at_ = 0;
 
-  /// The first so many of the submitted requests have finished; never decreases. Written by the runner.
-  alignas(cache_line) std::atomic<std::uint64_t> finished_ = 0;
-  /// Taken by the owner, given back by the runner just after `finished_` says that the write-back has finished.
-  room room_;
-  /// 1 from when somebody else clears waiting until the owner takes it.
-  std::binary_semaphore wake_{0};
-
   // The runner's, handed on with `running`.
-  alignas(cache_line) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
+  alignas(64) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
   execution execution_;
 };
 

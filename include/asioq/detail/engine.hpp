@@ -1,0 +1,54 @@
+#pragma once
+
+#include <asioq/detail/request_block.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace asioq::detail {
+
+/// What a queue needs of the part that carries out its requests. All members are for the queue's owner.
+class engine {
+ public:
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// How many of the submitted requests have finished, in the order of their submission: the first so many. The owner
+  /// may touch these again, and reads their results.
+  [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_acquire); }
+
+  /// Takes a prepared request until `finished()` covers it. If it throws, it has not taken it.
+  virtual void submit(request_block& block) = 0;
+
+  /// Does what is due without blocking, so that requests go on though nobody waits. Throws what the executor throws.
+  virtual void poll(std::uint64_t submitted) = 0;
+
+  /// Blocks until `finished()` has reached `target`, or a request has failed since it was `seen`. May return early.
+  virtual void await(std::uint64_t seen, std::uint64_t target) noexcept = 0;
+
+  /// The same, but gives up at the deadline, and never carries out a request. Throws as `poll`.
+  virtual void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
+                           std::chrono::steady_clock::time_point deadline) = 0;
+
+  /// Takes the permit of a write-back that is about to be submitted. By `finished()` there is one: does not block.
+  virtual void take_room() noexcept = 0;
+
+  /// The same when all permits are out: blocks. `target` is what `finished()` reaches with the oldest write-back.
+  virtual void await_room(std::uint64_t target) noexcept = 0;
+
+  /// Gives back a permit that was not used.
+  virtual void give_room() noexcept = 0;
+
+  /// The queue goes; everything submitted has finished. The engine is gone for the caller, and goes itself when it can.
+  virtual void leave() noexcept = 0;
+
+ protected:
+  engine() = default;
+  virtual ~engine() = default;
+
+  /// See `finished()`; never decreases. Written by the runner, whoever that is: each engine says how.
+  alignas(64) std::atomic<std::uint64_t> finished_ = 0;
+};
+
+}  // namespace asioq::detail

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <asioq/executor.hpp>
+
+#include <concepts>
+
+namespace asioq::detail {
+
+/// An executor whose type is forgotten. Refers to it, does not own it.
+class executor_reference {
+ public:
+  template <class Executor>
+    requires(!std::same_as<Executor, executor_reference>)
+  explicit executor_reference(const Executor& target) noexcept
+      : target_(&target),
+        execute_([](const void* its, task work) { static_cast<const Executor*>(its)->execute(work); }) {}
+
+  void execute(task work) const { execute_(target_, work); }
+
+ private:
+  const void* target_;
+  void (*execute_)(const void* target, task work);
+};
+
+}  // namespace asioq::detail

@@ -1,0 +1,165 @@
+#pragma once
+
+#include <asioq/detail/concurrent_order.hpp>
+#include <asioq/detail/engine.hpp>
+#include <asioq/detail/perform.hpp>
+#include <asioq/detail/room.hpp>
+#include <asioq/io_executor.hpp>
+#include <asioq/options.hpp>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+
+namespace asioq::detail {
+
+/// Has the requests of one queue carried out by an executor that does so itself. Everything happens on the thread of the
+/// queue's owner, inside its calls: nothing is shared, nothing is locked. In strict order, one request is in flight at a time.
+template <io_executor Executor>
+class io_engine final : public engine {
+ public:
+  io_engine(const Executor& executor, std::size_t max_writebacks, std::size_t max_in_flight, failure_policy on_failure)
+      : executor_(executor), order_(max_in_flight, on_failure), room_(max_writebacks) {}
+
+  void submit(request_block& block) override {
+    order_.add(block);
+    submitting_ = &block;
+    try {
+      start_requests();
+    } catch (...) {
+      submitting_ = nullptr;
+      publish();
+      if (order_.withdraw(block)) throw;
+      return;
+    }
+    submitting_ = nullptr;
+    publish();
+  }
+
+  void poll(std::uint64_t submitted) override {
+    if (finished() == submitted) return;
+    start_requests();
+    executor_.poll();
+    publish();
+  }
+
+  void await(std::uint64_t seen, std::uint64_t) noexcept override {
+    wait(seen, std::chrono::steady_clock::time_point::max());
+  }
+
+  void await_until(std::uint64_t seen, std::uint64_t, std::uint64_t,
+                   std::chrono::steady_clock::time_point deadline) override {
+    wait(seen, deadline);
+  }
+
+  void take_room() noexcept override { room_.take(); }
+
+  void await_room(std::uint64_t target) noexcept override {
+    while (finished() < target) await(finished(), target);
+    room_.take();
+  }
+
+  void give_room() noexcept override { room_.give(); }
+
+  void leave() noexcept override { delete this; }
+
+ private:
+  /// Starts what may start. Throws what the executor throws; then the rest is ready still.
+  void start_requests() {
+    while (request_block* const block = order_.next()) {
+      try {
+        block->step.from = 0;
+        start_step(*block);
+      } catch (...) {
+        order_.put_back(*block, block == submitting_);
+        throw;
+      }
+    }
+  }
+
+  void start_step(request_block& block) {
+    const std::size_t from = block.step.from;
+    const bool moves = !block.is_sync();
+    block.step.request = &block;
+    block.step.engine = this;
+    block.step.on_complete(step_completed);
+    block.step.describe(block.op == asio_op::write_back ? asio_op::write : block.op, block.fd,
+                        moves ? std::span(block.buffer + from, block.length - from) : std::span<std::byte>(),
+                        moves && block.offset != current_position ? block.offset + from : current_position);
+    executor_.start(block.step);
+  }
+
+  static void step_completed(io_operation& operation, std::int64_t result) noexcept {
+    auto& step = static_cast<io_part&>(operation);
+    static_cast<io_engine*>(step.engine)->on_step(*step.request, static_cast<ssize_t>(result));
+  }
+
+  void on_step(request_block& block, ssize_t result) noexcept {
+    if (advance(block, block.step.from, result)) {
+      try {
+        start_step(block);
+        return;
+      } catch (...) {
+        block.error = error_of_exception();
+      }
+    }
+    order_.complete(block);
+    // At once, so that the executor can begin it together with others. What it refuses now it is offered again.
+    try {
+      start_requests();
+    } catch (...) {
+    }
+  }
+
+  /// Blocks until something has been completed. A request that nothing in flight could make room for, and that the
+  /// executor refuses to begin, fails: waiting would not help.
+  void wait(std::uint64_t seen, std::chrono::steady_clock::time_point deadline) noexcept {
+    int refusal = 0;
+    try {
+      start_requests();
+    } catch (...) {
+      refusal = error_of_exception();
+    }
+    publish();
+    if (finished() != seen) return;
+    try {
+      if (order_.in_flight() > 0) executor_.wait_until(deadline);
+    } catch (...) {
+      refusal = error_of_exception();
+    }
+    if (order_.in_flight() == 0 && refusal != 0) {
+      if (request_block* const block = order_.next()) {
+        block->error = refusal;
+        order_.complete(*block);
+      }
+    }
+    publish();
+  }
+
+  static int error_of_exception() noexcept {
+    try {
+      throw;
+    } catch (const std::system_error& error) {
+      return error.code().value() != 0 ? error.code().value() : EIO;
+    } catch (...) {
+      return ENOMEM;
+    }
+  }
+
+  void publish() noexcept {
+    // Relaxed: the only reader is this thread.
+    finished_.store(order_.finished(), std::memory_order_relaxed);
+    for (; written_back_ != order_.written_back(); ++written_back_) room_.give();
+  }
+
+  const Executor& executor_;  // the queue's
+  concurrent_order order_;
+  room room_;
+  request_block* submitting_ = nullptr;  // the request that submit() is about to take
+  std::uint64_t written_back_ = 0;       // as of the last publish()
+};
+
+}  // namespace asioq::detail
