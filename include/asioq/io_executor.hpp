@@ -32,10 +32,12 @@ class io_operation {
 
   /// Says how it went, exactly once: bytes transferred, or an errno value negated. On the thread of the queue's owner,
   /// inside a call of `poll` or `wait_until` of the executor; the operation may be started again before this returns.
-  void complete(std::int64_t result) noexcept { completed_(*this, result); }
+  void complete(std::int64_t outcome) noexcept { completed_(*this, outcome); }
 
-  /// For the executor, while it has the operation: to link operations, say.
+  /// For the executor, to use as it likes while it has the operation.
   io_operation* next = nullptr;
+  void* context = nullptr;    ///< The same.
+  std::int64_t result = 0;    ///< The same.
 
  protected:
   io_operation() = default;
@@ -52,7 +54,7 @@ class io_operation {
   }
 
   /// What `complete` calls.
-  void (*completed_)(io_operation& operation, std::int64_t result) noexcept = nullptr;
+  void (*completed_)(io_operation& operation, std::int64_t outcome) noexcept = nullptr;
 
  private:
   asio_op op_ = asio_op::free;

@@ -1,0 +1,222 @@
+#pragma once
+
+/// @file
+/// An executor on Linux's io_uring. Needs liburing (2.3 or later); the other headers do not.
+
+#include <asioq/detail/single_user.hpp>
+#include <asioq/io_executor.hpp>
+
+#include <fcntl.h>
+#include <liburing.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <system_error>
+
+namespace asioq {
+
+/// A submission and a completion ring of the kernel's: file operations of queues on it run without any thread of theirs.
+///
+/// **Order.** io_uring has none; the queues restore it. With `execution_order::strict` a queue has one operation in the
+/// kernel at a time; use `as_if_serial` to have many.
+///
+/// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
+/// when 8 are waiting or when a queue on it waits or polls. Completions are taken in, and what they unblock begins, only in
+/// calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
+///
+/// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
+/// locked. If another thread takes over and the first one exits, the kernel cancels what that one had submitted; the
+/// context submits it again. Use one context for each thread that has queues.
+///
+/// **Lifetime.** It must outlive its queues. While operations are in the kernel their buffers belong to it, and the kernel
+/// holds its own reference to the open file: unlike on threads, closing the descriptor early does no harm once the
+/// operation has begun.
+class uring_context {
+ public:
+  /// What to give to a queue: a pointer to the context.
+  class executor_type {
+   public:
+    /// See `io_executor`. Never throws: what does not fit the ring waits for its turn.
+    void start(io_operation& operation) const noexcept { context_->start(operation); }
+    /// See `io_executor`. Throws `std::system_error` if the kernel refuses for good.
+    void poll() const { context_->poll(); }
+    /// See `io_executor`. Throws as `poll`.
+    void wait_until(std::chrono::steady_clock::time_point deadline) const { context_->wait_until(deadline); }
+
+    bool operator==(const executor_type&) const = default;
+
+   private:
+    friend class uring_context;
+    explicit executor_type(uring_context& context) noexcept : context_(&context) {}
+    uring_context* context_;
+  };
+
+  /// Rings for `entries` operations, 1 to 32768, rounded up by the kernel to a power of two; more wait in user space. Throws
+  /// `std::system_error` if the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old),
+  /// ENOMEM (RLIMIT_MEMLOCK), EINVAL.
+  explicit uring_context(unsigned entries) {
+    if (const int error = set_up(entries); error != 0)
+      throw std::system_error(error, std::system_category(), "asioq: cannot set up io_uring");
+  }
+
+  uring_context(const uring_context&) = delete;
+  uring_context& operator=(const uring_context&) = delete;
+
+  /// All queues on it are gone.
+  ~uring_context() {
+    assert(outstanding_ == 0 && first_ == nullptr);
+    ::io_uring_queue_exit(&ring_);
+  }
+
+  /// An executor that has operations carried out by this context.
+  [[nodiscard]] executor_type executor() noexcept { return executor_type{*this}; }
+
+  /// Whether a context can be made here and now, found out by making one.
+  [[nodiscard]] static bool available() noexcept {
+    try {
+      const uring_context trial(1);
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
+ private:
+  static constexpr unsigned batch = 8;
+  static constexpr std::size_t longest_step = std::size_t{1} << 30U;  // the kernel's length has 32 bits
+
+  int set_up(unsigned entries) noexcept {
+    if (const int result = ::io_uring_queue_init(entries, &ring_, 0); result < 0) return -result;
+    int error = EOPNOTSUPP;
+    if (::io_uring_probe* probe = ::io_uring_get_probe_ring(&ring_)) {
+      const auto supports = [&](int operation) { return ::io_uring_opcode_supported(probe, operation) != 0; };
+      if (supports(IORING_OP_READ) && supports(IORING_OP_WRITE) && supports(IORING_OP_FSYNC)) error = 0;
+      ::io_uring_free_probe(probe);
+    }
+    // Waiting with a timeout, and the file's position as an offset (Linux 5.11 and 5.6).
+    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 || (ring_.features & IORING_FEAT_RW_CUR_POS) == 0) error = EOPNOTSUPP;
+    if (error != 0) ::io_uring_queue_exit(&ring_);
+    return error;
+  }
+
+  void start(io_operation& operation) noexcept {
+    const detail::single_user guard(completing_ ? unused_ : in_use_);
+    operation.next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = &operation;
+    last_ = &operation;
+    prepare();
+    const unsigned prepared = ::io_uring_sq_ready(&ring_);
+    // Errors are met again, and reported, by the next call that may throw.
+    if (prepared >= batch || prepared == outstanding_) ::io_uring_submit(&ring_);
+  }
+
+  void poll() {
+    const detail::single_user guard(in_use_);
+    prepare();
+    if (::io_uring_sq_ready(&ring_) > 0) check(::io_uring_submit(&ring_));
+    take_completions();
+  }
+
+  void wait_until(std::chrono::steady_clock::time_point deadline) {
+    const detail::single_user guard(in_use_);
+    prepare();
+    if (take_completions()) return;
+    if (deadline == std::chrono::steady_clock::time_point::max()) {
+      check(::io_uring_submit_and_wait(&ring_, 1));
+    } else {
+      const auto left = std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
+      const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+      __kernel_timespec timeout{};
+      timeout.tv_sec = seconds.count();
+      timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+      ::io_uring_cqe* completion = nullptr;
+      check(::io_uring_submit_and_wait_timeout(&ring_, &completion, 1, &timeout, nullptr));
+    }
+    take_completions();
+  }
+
+  /// Puts waiting operations into the submission ring, as long as both rings have room for them: so completions never
+  /// overflow.
+  void prepare() noexcept {
+    while (first_ != nullptr && outstanding_ < *ring_.cq.kring_entries) {
+      ::io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
+      if (entry == nullptr) {
+        ::io_uring_submit(&ring_);
+        entry = ::io_uring_get_sqe(&ring_);
+        if (entry == nullptr) return;
+      }
+      io_operation& operation = *first_;
+      first_ = operation.next;
+      describe(*entry, operation);
+      ++outstanding_;
+    }
+  }
+
+  static void describe(::io_uring_sqe& entry, io_operation& operation) noexcept {
+    const auto length = static_cast<unsigned>(std::min(operation.buffer().size(), longest_step));
+    switch (operation.op()) {
+      case asio_op::read:
+        ::io_uring_prep_read(&entry, operation.fd(), operation.buffer().data(), length, operation.offset());
+        break;
+      case asio_op::write:
+      case asio_op::write_back:
+        ::io_uring_prep_write(&entry, operation.fd(), operation.buffer().data(), length, operation.offset());
+        break;
+      case asio_op::fsync: ::io_uring_prep_fsync(&entry, operation.fd(), 0); break;
+      case asio_op::fdatasync: ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC); break;
+      case asio_op::free: ::io_uring_prep_nop(&entry); break;
+    }
+    ::io_uring_sqe_set_data(&entry, &operation);
+  }
+
+  /// Completes what the kernel has completed; returns whether anything was. New operations may be started meanwhile.
+  bool take_completions() noexcept {
+    bool any = false;
+    ::io_uring_cqe* completion = nullptr;
+    completing_ = true;
+    while (::io_uring_peek_cqe(&ring_, &completion) == 0 && completion != nullptr) {
+      auto& operation = *static_cast<io_operation*>(::io_uring_cqe_get_data(completion));
+      const std::int32_t result = completion->res;
+      ::io_uring_cqe_seen(&ring_, completion);
+      --outstanding_;
+      any = true;
+      if (must_repeat(operation, result))
+        start(operation);
+      else
+        operation.complete(result);
+    }
+    completing_ = false;
+    return any;
+  }
+
+  /// Whether the kernel has not carried out the operation, for reasons that are none of the user's.
+  static bool must_repeat(const io_operation& operation, std::int32_t result) noexcept {
+    // Nobody asks for a cancellation: the thread that had submitted it has exited.
+    if (result == -ECANCELED) return true;
+    // Short of resources; on a descriptor with O_NONBLOCK it is the answer.
+    return result == -EAGAIN && (::fcntl(operation.fd(), F_GETFL) & O_NONBLOCK) == 0;
+  }
+
+  /// Throws unless waiting or trying again can help: a signal, the time-out, or rings and memory that are full.
+  static void check(int result) {
+    if (result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN || result == -EBUSY) return;
+    throw std::system_error(-result, std::system_category(), "asioq: io_uring refuses to go on");
+  }
+
+  ::io_uring ring_{};
+  io_operation* first_ = nullptr;  // started, and not yet in the submission ring: a list linked by `next`
+  io_operation* last_ = nullptr;
+  unsigned outstanding_ = 0;       // in the submission ring or the kernel; at most the size of the completion ring
+  bool completing_ = false;        // inside take_completions()
+  detail::single_user::flag in_use_ = false;
+  detail::single_user::flag unused_ = false;
+};
+
+static_assert(io_executor<uring_context::executor_type>);
+
+}  // namespace asioq
