@@ -1,0 +1,58 @@
+// Shows the smallest executor that makes sense: it collects tasks, and the program's own loop runs them.
+#include <asioq/asioq.hpp>
+
+#include <cstdio>
+#include <deque>
+#include <iostream>
+#include <string_view>
+#include <utility>
+
+// What an executor refers to, here the tasks to do, belongs to the program and must outlive the queue.
+struct event_loop {
+  std::deque<asioq::task> tasks;
+
+  bool run_one() {
+    if (tasks.empty()) return false;
+    const asioq::task next = tasks.front();
+    tasks.pop_front();
+    next();
+    return true;
+  }
+};
+
+// The executor itself is a handle: copyable, comparable, and able to take a task.
+struct loop_executor {
+  event_loop* loop;
+
+  void execute(asioq::task work) const { loop->tasks.push_back(work); }  // if this throws, the task is not taken
+  bool operator==(const loop_executor&) const = default;
+};
+static_assert(asioq::executor<loop_executor>);
+
+int main() {
+  std::FILE* file = std::tmpfile();
+  if (file == nullptr) return 1;
+  const int fd = ::fileno(file);
+
+  event_loop loop;
+  asioq::basic_asio_queue<loop_executor> queue{loop_executor{&loop}, {.buffer_size = 4096}};
+  for (int i = 0; i < 3; ++i) {
+    asioq::asio_request request = queue.get();
+    request.buffer()[0] = std::byte('a' + i);
+    request.prepare_write(fd, 1);  // at the file's own position: one after another
+    queue.submit(std::move(request));
+  }
+  if (queue.running_requests() != 3 || loop.tasks.size() != 1) return 1;  // one task serves all three
+
+  while (loop.run_one()) {
+  }
+  int finished = 0;
+  while (const asioq::asio_request done = queue.try_wait()) finished += done.error() ? 0 : 1;
+
+  std::rewind(file);
+  char text[4] = {};
+  const bool right = std::fread(text, 1, sizeof text, file) == 3 && std::string_view(text) == "abc";
+  std::fclose(file);
+  std::cout << finished << " writes made " << text << '\n';
+  return finished == 3 && right ? 0 : 1;
+}

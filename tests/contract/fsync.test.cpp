@@ -1,0 +1,81 @@
+#include "catch.hpp"
+#include "every_executor.hpp"
+#include "mounts.hpp"
+#include "requests.hpp"
+
+using namespace asioq_test;
+using asioq::asio_op;
+
+TEST_CASE("fsync and fdatasync are requests in their place", "[fsync]") {
+  on_every_executor([](const auto& world) {
+    const descriptor file = temp_file();
+    auto queue = world.queue({.buffer_size = 512});
+    queue.submit(write_back_of(queue, file, "a", 0));
+    queue.submit(fsync_of(queue, file));
+    queue.submit(write_of(queue, file, "b", 1));
+    asioq::asio_request request = queue.get();
+    request.prepare_fdatasync(file.get());
+    queue.submit(std::move(request));
+    const std::vector<outcome> all = drain(queue);
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].op == asio_op::fsync);
+    CHECK(all[1].op == asio_op::write);
+    CHECK(all[2].op == asio_op::fdatasync);
+    for (const outcome& one : all) CHECK_FALSE(one.error);
+    CHECK(all[0].bytes == 0);
+    CHECK(contents(file) == "ab");
+  });
+}
+
+TEST_CASE("an fsync that the kernel refuses fails", "[fsync][fault]") {
+  on_every_executor([](const auto& world) {
+    const pipe_ends pipe;
+    const descriptor file = temp_file();
+    auto queue = world.queue({.buffer_size = 512});
+    CHECK(run(queue, fsync_of(queue, pipe.write_end)).error() == std::errc::invalid_argument);
+    CHECK_FALSE(run(queue, fsync_of(queue, file)).error());  // other files do not suffer
+    CHECK_NOTHROW(queue.sync());
+  });
+}
+
+TEST_CASE("files that cannot be synchronised do not fail the fsync of others", "[fsync][fault]") {
+  on_every_executor([](const auto& world) {
+    const pipe_ends one;
+    const pipe_ends two;
+    const descriptor file = temp_file();
+    auto queue = world.queue({.buffer_size = 512});
+    CHECK(run(queue, fsync_of(queue, one.write_end)).error() == std::errc::invalid_argument);
+    CHECK(run(queue, fsync_of(queue, two.write_end)).error() == std::errc::invalid_argument);
+    CHECK_FALSE(run(queue, fsync_of(queue, file)).error());
+  });
+}
+
+TEST_CASE("a failed fsync is never followed by a successful one, until resume", "[fsync][fault][latch]") {
+  on_every_executor([](const auto& world) {
+    const std::optional<failing_disk> disk = failing_disk::make(1 << 20, 256 << 10);
+    if (!disk) {
+      WARN(no_loop_devices);
+      return;
+    }
+    const descriptor file = temp_file();
+    const descriptor again = reopen(disk->device(), O_RDWR);
+    auto queue = world.queue({.buffer_size = 1 << 20});
+    queue.submit(write_back_of(queue, disk->device(), std::string(1 << 20, 'x'), 0));
+    queue.submit(fsync_of(queue, disk->device()));
+    queue.submit(fsync_of(queue, disk->device()));
+    queue.submit(fsync_of(queue, again));
+    asioq::asio_request request = queue.get();
+    request.prepare_fdatasync(disk->device().get());
+    queue.submit(std::move(request));
+    queue.submit(fsync_of(queue, file));
+    const std::vector<outcome> all = drain(queue);
+    REQUIRE(all.size() == 5);
+    CHECK(all[0].error == std::errc::io_error);
+    for (std::size_t i = 1; i < 4; ++i) CHECK(all[i].error == all[0].error);
+    CHECK_FALSE(all[4].error);
+
+    CHECK(run(queue, fsync_of(queue, disk->device())).error() == all[0].error);
+    queue.resume();
+    CHECK_FALSE(run(queue, fsync_of(queue, disk->device())).error());  // the kernel has forgotten it
+  });
+}

@@ -1,0 +1,474 @@
+/* A model of asioq::detail::serial_engine (include/asioq/detail/serial_engine.hpp) for spin: the owner makes every choice
+ * of up to OPS calls with up to N requests, in every interleaving with every behaviour of the executor. Names are those of
+ * the C++ code.
+ *
+ * WHAT IS CHECKED
+ *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
+ *    touches a block only when it has finished, the runner only until then (`next` is poisoned);
+ *  - everybody comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
+ *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no other
+ *    is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
+ *  - no request is forgotten (`in_hands`), no timed wait runs to its deadline because a wake-up was lost;
+ *  - taking a permit that `finished_` promises does not block; at most MAXWB write-backs are unfinished; all permits are
+ *    back at the end; wake_ is never above 1, and 0 at the end; no flag and no request is left over;
+ *  - the engine is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
+ *
+ * WHAT A STEP IS
+ * Memory is sequentially consistent: the model says nothing about the weaker orders in the code. An `atomic` makes one
+ * access to shared memory at most, besides what is private (the owner's own, and the runner's, such as ready_). A loop
+ * around compare_exchange whose outcome depends on the word only is one step: what its last turn does, when it does it.
+ * finished_ has one writer, whose own load of it is no step. Spinning is one load, the last one.
+ *
+ * THE EXECUTOR runs a task at any later time, also after the queue has gone, or at once in execute() (the caller then
+ * waits until a worker has run it, which comes to the same). There is at most one to choose from, so "in any order" is
+ * nothing more. Up to THROWS times it throws. In yield(), "at once" is spelled out: that task finds a runner. After any
+ * request, a runner's turn may be over.
+ *
+ * MISTAKES: each -DMUT_... makes one, which spin must find. run.sh lists them.
+ */
+#ifndef N
+#define N 3       /* requests */
+#endif
+#ifndef OPS
+#define OPS 5     /* calls before the destructor */
+#endif
+#ifndef MAXWB
+#define MAXWB 1   /* max_writebacks */
+#endif
+#ifndef WORKERS
+#define WORKERS 2 /* threads of the executor */
+#endif
+#ifndef THROWS
+#define THROWS 0  /* times that execute() may throw */
+#endif
+#ifndef FAILS
+#define FAILS 0   /* requests that may fail */
+#endif
+#ifdef MUT_NO_SPARE
+#define PERMITS MAXWB
+#else
+#define PERMITS (MAXWB + 1)
+#endif
+
+#define RUNNING 1
+#define SCHEDULED 2
+#define WAITING 4
+#define URGENT 8
+#define FLAGS 15
+#define newest(w) ((w) >> 4) /* blocks are numbered in the order of submission, from 1; 0: none */
+
+/* The engine's members, and those of blocks that its order depends on. */
+byte word, wake_at, finished, wake;
+byte shares = 1;
+byte room = PERMITS;
+byte ready;        /* the front of ready_ */
+byte next[N + 1];
+bit is_wb[N + 1];  /* op is write_back */
+bit failed[N + 1]; /* error is set */
+
+/* The executor. */
+bit pending;       /* has a task that has not begun, */
+bit at_once;       /* to be run within execute(), */
+bit returned;      /* which has come to its end */
+byte busy;         /* tasks that have begun and not ended */
+byte throws = THROWS;
+
+/* For checking only. */
+byte deleted;      /* how often the engine has been */
+bit gone;          /* the queue is, and so its executor */
+byte runners;
+byte asleep;       /* the owner acquires next, or tries to: 1 wake_, 2 room_ */
+byte fails = FAILS;
+
+#define POISON 255
+#define live assert(deleted == 0) /* goes with every access to the engine */
+#define step(access) atomic { live; access }
+#define blocked ((asleep == 1 && wake == 0) || (asleep == 2 && room == 0))
+#define in_hands (finished == submitted || (word & (RUNNING | SCHEDULED)) != 0)
+
+/* ---- For both, with the local variables of the caller. */
+
+inline starts_running() { runners++; assert(runners == 1) }
+inline stops_running() { assert(runners == 1); runners--; word = word & ~RUNNING }
+
+inline leave() {
+  live; shares--;
+  if
+  :: shares == 0 ->
+     deleted++;
+     assert(word == 0 && ready == 0 && room == PERMITS && wake == 0 && runners == 0 && !pending && asleep == 0)
+  :: else
+  fi
+}
+
+/* refill() where ready_ is empty */
+inline take_inbox() {
+  live; assert(ready == 0);
+  b = newest(word); word = word & FLAGS;
+#ifdef MUT_INBOX_NOT_TURNED
+  ready = b; b = 0;
+#endif
+  do
+  :: b != 0 -> older = next[b]; assert(older != POISON); next[b] = ready; ready = b; b = older
+  :: else -> older = 0; break
+  od
+}
+
+/* run_front(): up to the store to finished_; the rest */
+inline run_front() {
+  live;
+  b = ready; ready = next[b]; wb = is_wb[b];
+  assert(ready != POISON && b == finished + 1);
+  if :: true :: fails > 0 -> fails--; failed[b] = 1; fl = 1 fi;
+  b = 0;
+#ifdef MUT_ROOM_FIRST
+  if :: wb -> room++ :: else fi
+#else
+  finished++
+#endif
+}
+inline gives_room() {
+#ifdef MUT_ROOM_FIRST
+  step(finished++; wb = 0)
+#else
+  if :: wb -> step(assert(room < PERMITS); room++; wb = 0) :: else fi
+#endif
+}
+
+#ifdef MUT_NO_SHARE
+#define take_share skip
+#else
+#define take_share shares++
+#endif
+
+/* ---- A thread of the executor. */
+
+proctype worker() {
+  byte b, old, older;
+  bit wb, fl, inl, threw;
+idle:
+  atomic {
+    if
+    :: pending ->                                                            /* begin */
+       assert(at_once || busy > 0 || !blocked);
+       pending = 0; busy++; inl = at_once; at_once = 0
+    :: !pending && deleted > 0 -> goto stop
+    fi
+  };
+  atomic {                                                                   /* arrive() */
+    live; old = word; word = (word & ~SCHEDULED) | RUNNING;
+    if
+    :: (old & RUNNING) == 0 -> old = 0; starts_running()
+    :: else -> old = 0; goto depart
+    fi
+  };
+drain:
+  if
+  :: atomic { ready != 0 -> run_front() }
+  :: atomic { ready == 0 -> take_inbox(); if :: ready != 0 -> goto drain :: else fi };
+     atomic {                                                                /* stop_running() */
+       live;
+       if
+#ifndef MUT_STOP_BLINDLY
+       :: newest(word) != 0 -> goto drain
+#endif
+       :: else -> stops_running(); goto depart
+       fi
+     }
+  fi;
+  gives_room();
+
+  step(if :: (word & WAITING) == 0 -> goto awake :: else fi);                /* wake_owner() */
+  step(if :: !fl && finished < wake_at -> goto awake :: else fi);
+  step(old = word; word = word & ~WAITING; if :: (old & WAITING) == 0 -> goto awake :: else fi);
+  step(assert(wake == 0); wake = 1);
+awake:
+  atomic {                                                                   /* yield() */
+    fl = 0; old = 0;
+    if :: goto drain :: live fi;                                             /* the turn is not over, or is it? */
+    if
+#ifndef MUT_YIELD_NOTHING
+    :: ready == 0 && newest(word) == 0 -> goto drain
+#endif
+    :: (word & (WAITING | URGENT)) != 0 -> goto drain
+    :: else
+    fi
+  };
+  step(old = word; word = word | SCHEDULED);
+  if
+  :: (old & SCHEDULED) == 0 ->                                               /* hand_over() */
+     step(take_share; old = 0);
+     atomic {
+       live; assert(!gone && !pending);
+       if
+       :: throws > 0 -> throws--; threw = 1
+       :: pending = 1
+       :: goto nested
+       fi
+     }
+  :: else
+  fi;
+  goto handed_over;
+nested:
+  step(assert((word & RUNNING) != 0); word = word & ~SCHEDULED);             /* arrive() */
+  atomic { leave() };
+handed_over:
+  if :: threw -> step(threw = 0; shares--); step(word = word & ~SCHEDULED; goto drain) :: else fi;
+  atomic {
+    live; old = 0;
+    assert(!gone);                                                           /* execute() returns only now */
+    if
+    :: (word & SCHEDULED) == 0 -> goto drain
+#ifndef MUT_YIELD_WHILE_WAITING
+    :: (word & WAITING) != 0 -> goto drain
+#endif
+#ifndef MUT_YIELD_WHILE_URGENT
+    :: (word & URGENT) != 0 -> goto drain
+#endif
+    :: else -> stops_running()
+    fi
+  };
+depart:
+  atomic { leave(); busy--; returned = returned | inl; inl = 0; goto idle };
+stop:
+  skip
+}
+
+/* ---- The owner: basic_asio_queue, and what the engine does for it. */
+
+inline harvest() {
+  atomic {
+    live; b = finished;
+    do
+    :: harvested < b ->
+       harvested++; next[harvested] = POISON; unfinished_wbs = unfinished_wbs - is_wb[harvested];
+       if
+       :: is_wb[harvested] && !failed[harvested] -> is_wb[harvested] = 0
+       :: else -> done++; collectable[harvested] = 1; failed_wbs = failed_wbs + is_wb[harvested]
+       fi
+    :: else -> b = 0; break
+    od
+  }
+}
+
+inline next_to_collect() {
+  target = harvested + 1;
+  do :: is_wb[target] && target < submitted -> target++ :: else -> break od
+}
+
+inline hand_over() { /* sets threw */
+  step(take_share);
+  atomic {
+    live; assert(!gone && !pending);
+    if
+    :: throws > 0 -> throws--; threw = 1
+    :: pending = 1
+    :: pending = 1; at_once = 1; inl = 1
+    fi
+  };
+  if
+  :: threw -> step(shares--)
+  :: inl -> atomic { returned -> returned = 0; inl = 0 }
+  :: else
+  fi
+}
+
+inline help(stop_at_failure) { /* sets ran */
+  step(ran = !(word & RUNNING); word = word | RUNNING; if :: ran -> starts_running() :: else fi);
+  if
+  :: ran ->
+     do
+     :: atomic { finished < target && !(stop_at_failure && fl) && ready != 0 -> run_front() }; gives_room()
+     :: atomic { finished < target && !(stop_at_failure && fl) && ready == 0 -> take_inbox(); assert(ready != 0) }
+     :: atomic {                                                             /* leave_the_rest() */
+          finished >= target || (stop_at_failure && fl) ->
+          live; fl = 0; old = word;
+          stops_running();
+#ifndef MUT_FORGET_THE_REST
+          if :: ready != 0 || newest(word) != 0 -> word = word | SCHEDULED :: else fi;
+#endif
+          old = ((old ^ word) & SCHEDULED)
+        };
+        break
+     od;
+     if
+     :: old != 0 -> old = 0; hand_over(); if :: threw -> step(threw = 0; word = word & ~SCHEDULED) :: else fi
+     :: else
+     fi
+  :: else
+  fi
+}
+
+inline stop_waiting() {
+  step(if :: (word & WAITING) == 0 -> asleep = 1 :: else fi; word = word & ~WAITING);
+#ifdef MUT_KEEP_TOKEN
+  asleep = 0
+#else
+  if :: asleep == 1 -> step(wake > 0 -> wake--; asleep = 0) :: else fi
+#endif
+}
+
+#define WAIT 1
+#define SYNC 2
+#define DESTROY 3
+
+proctype owner() {
+  byte calls, call, submitted, harvested, unfinished_wbs, failed_wbs, done, target, b, old, older;
+  bit collectable[N + 1], kind, wb, fl, inl, threw, ran, expired;
+
+next_call:
+  atomic {
+    call = 0; target = 0; kind = 0; expired = 0; threw = 0; ran = 0; old = 0;
+    assert(in_hands || throws < THROWS);
+    calls++;
+    if
+    :: calls <= OPS && submitted < N -> goto submit
+    :: calls <= OPS && submitted < N -> kind = 1; goto submit
+    :: calls <= OPS && (done > 0 || harvested < submitted) -> call = WAIT; goto blocking
+    :: calls <= OPS && harvested < submitted -> call = SYNC; goto blocking
+    :: calls <= OPS && harvested < submitted -> goto timed
+    :: calls = 0; call = DESTROY; goto blocking
+    fi
+  };
+
+submit: /* `kind`: of a write-back */
+  if
+  :: !kind -> if :: harvest() :: true fi; goto push                          /* get() may have */
+  :: else -> harvest()                                                       /* make_room() */
+  fi;
+  if
+  :: failed_wbs > 0 -> goto next_call                                        /* throws write_back_error */
+  :: failed_wbs == 0 && unfinished_wbs < MAXWB -> step(assert(room > 0); room--; goto push)
+  :: else -> target = harvested + 1; do :: !is_wb[target] -> target++ :: else -> break od
+  fi;
+  do                                                                         /* await_room() */
+  :: step(if :: finished >= target -> break :: else fi);
+     help(0);
+     if :: ran -> ran = 0; goto again :: else fi;
+     step(if :: finished >= target -> goto again :: else -> asleep = 2 fi);  /* spin() */
+     step(room > 0 -> room--; asleep = 0);                                   /* take_spare() */
+     step(old = word & RUNNING; word = word | URGENT);
+#ifdef MUT_ROOM_UNSEEN
+     old = RUNNING;
+#endif
+     if :: old != 0 -> asleep = 2; step(room > 0 -> room--; asleep = 0) :: else fi;
+     step(word = word & ~URGENT);
+     step(room++);
+     if :: old != 0 -> old = 0; goto have_room :: else fi;
+again:
+     skip
+  od;
+  step(assert(room > 0); room--);
+have_room:
+  harvest();
+  if :: failed_wbs > 0 -> step(assert(room < PERMITS); room++; goto next_call) :: else -> assert(unfinished_wbs < MAXWB) fi;
+push:
+  atomic {
+    live;
+    b = submitted + 1; is_wb[b] = kind; next[b] = newest(word);
+    old = word; word = (b << 4) | (word & FLAGS); b = 0;
+    if
+    :: (old & (RUNNING | SCHEDULED)) == 0 ->
+#ifndef MUT_NOT_SCHEDULED
+       word = word | SCHEDULED
+#endif
+    :: else -> goto pushed
+    fi
+  };
+  hand_over();
+  if
+  :: threw ->
+     atomic {
+       live; assert(word == (((submitted + 1) << 4) | SCHEDULED));           /* it is the owner's alone */
+#ifndef MUT_REFUSED_STAYS
+       word = old;
+#endif
+       is_wb[submitted + 1] = 0; next[submitted + 1] = 0
+     };
+     if :: kind -> step(assert(room < PERMITS); room++) :: else fi;
+     goto next_call
+  :: else
+  fi;
+pushed:
+  atomic { submitted++; unfinished_wbs = unfinished_wbs + kind; assert(unfinished_wbs <= MAXWB); goto next_call };
+
+blocking: /* wait(), sync(), the destructor */
+  harvest();
+  atomic {
+    if
+    :: call == WAIT && done > 0 -> goto collect
+    :: call == DESTROY && harvested == submitted -> goto destroy
+    :: call != DESTROY && harvested == submitted && !(call == WAIT && done > 0) -> goto next_call
+    :: else
+    fi;
+    if :: call == WAIT -> next_to_collect() :: else -> target = submitted fi
+  };
+  help(1);                                                                   /* await() */
+  if :: ran -> ran = 0; goto blocking :: else fi;
+#ifdef MUT_NEVER_SLEEP
+  goto blocking;
+#endif
+  step(if :: finished >= target -> goto blocking :: else fi);                /* spin() */
+  step(wake_at = target);
+  step(old = word & RUNNING; word = word | WAITING);
+#ifndef MUT_SLEEP_UNSEEN
+  if :: old == 0 -> stop_waiting(); goto blocking :: else -> old = 0 fi;
+#endif
+#ifdef MUT_NO_RECHECK
+  asleep = 1;
+#else
+  step(if :: finished == harvested -> asleep = 1 :: else fi);
+#endif
+  if :: asleep == 1 -> step(wake > 0 -> wake--; asleep = 0) :: else -> stop_waiting() fi;
+  goto blocking;
+
+timed: /* wait_until(); try_wait() is one whose time is over after ensure_scheduled() */
+  harvest();
+  atomic {
+    if
+    :: done > 0 -> goto collect
+    :: done == 0 && (harvested == submitted || expired) -> goto next_call
+    :: else
+    fi;
+    if :: goto next_call :: next_to_collect() fi                             /* now() < end? */
+  };
+  step(old = word & (RUNNING | SCHEDULED));                                  /* ensure_scheduled() */
+  if :: old == 0 -> step(old = (finished == submitted)) :: else fi;
+  if
+  :: old == 0 ->
+     step(assert((word & (RUNNING | SCHEDULED)) == 0); word = word | SCHEDULED);
+     hand_over();
+     if :: threw -> step(word = word & ~SCHEDULED; goto next_call) :: else fi
+  :: else -> old = 0
+  fi;
+  if :: expired = 1; goto timed :: true fi;
+  step(if :: finished >= target -> goto timed :: else fi);                   /* spin() */
+  step(wake_at = target);
+  step(word = word | WAITING; assert(in_hands));
+#ifndef MUT_NO_TIMED_RECHECK
+  step(if :: finished != harvested -> old = 1 :: else fi);
+#endif
+  if
+  :: old != 0 -> old = 0; stop_waiting()
+  :: else ->
+     if
+     :: atomic { wake > 0 -> live; wake-- }
+     :: atomic { assert(wake > 0 || busy > 0 || finished < target); expired = 1 }; stop_waiting()
+     fi
+  fi;
+  goto timed;
+
+collect:
+  atomic {
+    b = 1; do :: !collectable[b] -> b++ :: else -> break od;
+    collectable[b] = 0; done--; failed_wbs = failed_wbs - is_wb[b];
+    is_wb[b] = 0; failed[b] = 0; b = 0;
+    goto next_call
+  };
+
+destroy:
+  atomic { assert(finished == submitted); done = 0; failed_wbs = 0; gone = 1 };
+  atomic { leave() }
+}
+
+init { byte i; atomic { run owner(); do :: i < WORKERS -> run worker(); i++ :: else -> i = 0; break od } }

@@ -1,0 +1,75 @@
+// Runs the body of a test once on every executor, each in a section of its own.
+#pragma once
+
+#include <asioq/asioq.hpp>
+
+#include <string>
+#include <thread>
+
+#include "catch.hpp"
+#include "executors.hpp"
+#include "seed.hpp"
+
+namespace asioq_test {
+
+/// An executor and what a test must know of it.
+template <class Executor>
+struct world {
+  Executor executor;
+  pumped_sink* pump = nullptr;  // what a test may have to run by hand
+  bool has_threads = true;      // false: requests run only inside calls of the test's own thread
+
+  [[nodiscard]] auto queue(asioq::queue_options options = {}) const {
+    return asioq::basic_asio_queue<Executor>{executor, std::move(options)};
+  }
+  template <class Allocator>
+  [[nodiscard]] auto queue(asioq::queue_options options, const Allocator& allocator) const {
+    return asioq::basic_asio_queue<Executor, Allocator>{executor, std::move(options), allocator};
+  }
+
+  /// Called while polling: lets the executor go on.
+  void nudge() const {
+    if (pump != nullptr) {
+      pump->run_all();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+};
+
+/// Those that run requests without the help of the test's own thread.
+template <class Body>
+void on_every_threaded_executor(Body body) {
+  for (const std::size_t threads : {1U, 2U, 8U}) {
+    DYNAMIC_SECTION("on a pool of " << threads) {
+      asioq::thread_pool pool{threads};
+      body(world<asioq::thread_pool::executor_type>{pool.executor()});
+    }
+  }
+  SECTION("on an executor that delays and reorders") {
+    reordering_sink sink{run_seed()};
+    INFO("seed " << run_seed());
+    body(world<custom_executor>{{&sink}});
+  }
+  SECTION("on a thread for each task") {
+    thread_per_task_sink sink;
+    body(world<custom_executor>{{&sink}});
+  }
+}
+
+/// All. `body` takes a `const auto&`: the world.
+template <class Body>
+void on_every_executor(Body body) {
+  on_every_threaded_executor(body);
+  SECTION("on the inline executor") { body(world<asioq::inline_executor>{{}, nullptr, false}); }
+  SECTION("on an executor that is pumped by hand") {
+    pumped_sink sink;
+    body(world<custom_executor>{{&sink}, &sink, false});
+  }
+  SECTION("on an executor that runs nothing before the queue is gone") {
+    pumped_sink sink;
+    body(world<custom_executor>{{&sink}, nullptr, false});
+  }
+}
+
+}  // namespace asioq_test

@@ -1,0 +1,87 @@
+// Small file systems and block devices that can be full; they need root and go with their descriptors.
+#pragma once
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "files.hpp"
+
+namespace asioq_test {
+
+inline constexpr const char* no_mounts = "skipped: this process may not mount a tmpfs";
+inline constexpr const char* no_loop_devices = "skipped: there is no loop device to be had";
+inline constexpr const char* no_direct_io = "skipped: no file system with O_DIRECT and alignment rules at hand";
+
+/// An empty file that is alone on a tmpfs of `bytes`. The mount has no name any more and lasts as long as the file.
+inline std::optional<descriptor> file_on_small_tmpfs(std::size_t bytes) {
+  const temp_dir point;
+  const std::string options = "size=" + std::to_string(bytes);
+  if (::mount("asioq-test", point.path().c_str(), "tmpfs", 0, options.c_str()) != 0) return std::nullopt;
+  try {
+    descriptor file = open_path(point.path() / "file", O_RDWR | O_CREAT | O_EXCL);
+    ::umount2(point.path().c_str(), MNT_DETACH);
+    return file;
+  } catch (...) {
+    ::umount2(point.path().c_str(), MNT_DETACH);
+    throw;
+  }
+}
+
+/// A block device of `size` bytes on a tmpfs that can hold only `room` of them: what is written beyond that is lost
+/// when the kernel writes it to the "disk", and fsync says so.
+class failing_disk {
+ public:
+  static std::optional<failing_disk> make(std::size_t size, std::size_t room) {
+    std::optional<descriptor> image = file_on_small_tmpfs(room);
+    if (!image || ::ftruncate(image->get(), static_cast<off_t>(size)) != 0) return std::nullopt;
+    const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    if (control < 0) return std::nullopt;
+    const descriptor owned{control};
+    for (int tries = 0; tries < 8; ++tries) {
+      const int number = ::ioctl(control, LOOP_CTL_GET_FREE);
+      if (number < 0) return std::nullopt;
+      const int fd = ::open(("/dev/loop" + std::to_string(number)).c_str(), O_RDWR | O_CLOEXEC);
+      if (fd < 0) return std::nullopt;
+      descriptor device{fd};
+      loop_config config{};
+      config.fd = static_cast<__u32>(image->get());
+      config.info.lo_flags = LO_FLAGS_AUTOCLEAR;  // the device goes with its last descriptor
+      if (::ioctl(fd, LOOP_CONFIGURE, &config) == 0) return failing_disk{std::move(*image), std::move(device)};
+      if (errno != EBUSY) return std::nullopt;  // else somebody else took it
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] const descriptor& device() const noexcept { return device_; }
+
+ private:
+  failing_disk(descriptor image, descriptor device) : image_(std::move(image)), device_(std::move(device)) {}
+
+  descriptor image_;
+  descriptor device_;  // last: closed first
+};
+
+/// An empty file opened with O_DIRECT where misaligned transfers are refused.
+inline std::optional<descriptor> direct_file() {
+  for (const std::filesystem::path& place : {std::filesystem::temp_directory_path(), std::filesystem::path("/var/tmp"),
+                                             std::filesystem::current_path()}) {
+    try {
+      const descriptor plain = temp_file(place);
+      descriptor direct = reopen(plain, O_RDWR | O_DIRECT);
+      alignas(4096) static char block[4096] = {};
+      if (::pwrite(direct.get(), block, 512, 1) < 0 && errno == EINVAL) return direct;
+      if (::ftruncate(direct.get(), 0) != 0) throw_errno("ftruncate");
+    } catch (const std::system_error&) {  // not a place for this
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace asioq_test

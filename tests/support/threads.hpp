@@ -1,0 +1,62 @@
+// What the kernel says of this process's threads.
+#pragma once
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+
+namespace asioq_test {
+
+inline std::size_t thread_count() {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& task : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  return count;
+}
+
+/// Waits until there are no more than `count` threads: a joined one may stay in /proc for a moment.
+inline bool threads_fall_to(std::size_t count) {
+  for (int tries = 0; tries < 2'000'000; ++tries) {
+    if (thread_count() <= count) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
+
+/// False where the kernel does not show what a thread is doing.
+inline bool can_see_system_calls() {
+  std::ifstream file("/proc/self/syscall");
+  long number = -1;
+  return static_cast<bool>(file >> number);
+}
+
+/// The thread that is inside the system call `number` with `fd` as first argument.
+inline std::optional<pid_t> thread_in(long number, int fd) {
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", gone)) {
+    std::ifstream file(task.path() / "syscall");
+    std::string now;
+    std::string first;
+    if (!(file >> now >> first) || now != std::to_string(number)) continue;
+    if (std::stoul(first, nullptr, 16) == static_cast<unsigned long>(fd)) return std::stoi(task.path().filename());
+  }
+  return std::nullopt;
+}
+
+/// Polls until some thread is inside that call.
+inline pid_t wait_for_thread_in(long number, int fd) {
+  for (;;) {
+    if (const std::optional<pid_t> thread = thread_in(number, fd)) return *thread;
+    std::this_thread::yield();
+  }
+}
+
+inline void signal_thread(pid_t thread, int number) { ::syscall(SYS_tgkill, ::getpid(), thread, number); }
+
+}  // namespace asioq_test

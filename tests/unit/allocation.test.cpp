@@ -1,0 +1,91 @@
+#include "catch.hpp"
+#include "counting_new.hpp"
+#include "executors.hpp"
+#include "requests.hpp"
+
+#include <list>
+
+using namespace asioq_test;
+
+namespace {
+
+/// Some of everything. Returns how many requests came back.
+template <class Queue>
+std::size_t round(Queue& queue, const descriptor& file, const descriptor& full) {
+  std::size_t count = 0;
+  const auto collect = [&] {
+    while (queue.wait()) ++count;
+  };
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    queue.submit(write_back_of(queue, file, "0123456789", i));
+    queue.submit(read_of(queue, file, 10, i));
+    queue.submit(write_of(queue, file, "x", i));
+    if (i % 10 == 0) queue.submit(fsync_of(queue, file));
+    if (i % 10 == 5) queue.submit(write_of(queue, full, "y"));
+    if (i % 7 == 0) static_cast<void>(queue.try_wait() ? ++count : count);
+    if (i % 16 == 0) collect();
+  }
+  queue.sync();
+  collect();
+  return count;
+}
+
+template <class Queue>
+void check_no_allocation(Queue& queue) {
+  const descriptor file = temp_file();
+  const descriptor full = open_path("/dev/full", O_RDWR);
+  {
+    std::list<asioq::asio_request> most;  // as many as may be out at the same time
+    for (int i = 0; i < 200; ++i) most.push_back(queue.get());
+  }
+  std::size_t expected = round(queue, file, full);
+  const long before = news;
+  std::size_t wrong = 0;
+  for (int i = 0; i < 20; ++i) wrong += round(queue, file, full) == expected ? 0 : 1;
+  const long after = news;
+  CHECK(after - before == 0);
+  CHECK(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("operator new is counted", "[allocation]") {
+  const long before = news;
+  delete new int;
+  struct alignas(128) wide {
+    char bytes[128];
+  };
+  delete new wide;
+  CHECK(news >= before + 1);  // the compiler may leave some out
+}
+
+TEST_CASE("once warm, a queue on the inline executor allocates nothing", "[allocation]") {
+  asioq::basic_asio_queue<asioq::inline_executor> queue{{.buffer_size = 512}};
+  check_no_allocation(queue);
+}
+
+TEST_CASE("once warm, a queue on a pool allocates nothing", "[allocation]") {
+  for (const std::size_t threads : {1U, 8U}) {
+    asioq::thread_pool pool{threads};
+    asioq::basic_asio_queue<asioq::thread_pool::executor_type> queue{pool.executor(), {.buffer_size = 512}};
+    check_no_allocation(queue);
+  }
+}
+
+TEST_CASE("once warm, a queue on the default pool allocates nothing", "[allocation]") {
+  asioq::asio_queue queue{{.buffer_size = 512}};
+  check_no_allocation(queue);
+}
+
+TEST_CASE("an executor never sees more than one waiting task of a queue", "[allocation][executor]") {
+  pumped_sink sink;
+  const descriptor file = temp_file();
+  asioq::basic_asio_queue<custom_executor> queue{custom_executor{&sink}, {.buffer_size = 512}};
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    queue.submit(write_of(queue, file, "x", i));
+    CHECK(sink.waiting() <= 1);
+    if (i % 10 == 0) static_cast<void>(queue.wait());
+  }
+  sink.run_all();
+  CHECK(drain(queue).size() == 90);
+}

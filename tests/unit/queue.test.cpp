@@ -1,0 +1,121 @@
+#include <asioq/asioq.hpp>
+
+#include <memory_resource>
+#include <type_traits>
+
+#include "catch.hpp"
+#include "child.hpp"
+#include "executors.hpp"
+#include "requests.hpp"
+
+using namespace asioq_test;
+using inline_queue = asioq::basic_asio_queue<asioq::inline_executor>;
+
+TEST_CASE("a queue stays where it is made", "[queue]") {
+  STATIC_REQUIRE_FALSE(std::is_copy_constructible_v<asioq::asio_queue>);
+  STATIC_REQUIRE_FALSE(std::is_move_constructible_v<asioq::asio_queue>);
+  STATIC_REQUIRE_FALSE(std::is_move_assignable_v<asioq::asio_queue>);
+  STATIC_REQUIRE(std::is_default_constructible_v<asioq::asio_queue>);
+  STATIC_REQUIRE_FALSE(std::is_default_constructible_v<asioq::basic_asio_queue<asioq::thread_pool::executor_type>>);
+  STATIC_REQUIRE(std::is_same_v<asioq::asio_queue, asioq::basic_asio_queue<asioq::default_executor>>);
+  STATIC_REQUIRE_FALSE(std::is_convertible_v<asioq::queue_options, asioq::asio_queue>);  // explicit
+}
+
+TEST_CASE("the queues of the contract compile and work", "[queue]") {
+  const descriptor file = temp_file_with("abc");
+  const auto works = [&](auto& queue) { return run(queue, read_of(queue, file, 3, 0)).bytes_transferred() == 3; };
+
+  asioq::asio_queue queue{{.buffer_size = 1 << 20, .max_writebacks = 8}};
+  CHECK(works(queue));
+  asioq::thread_pool pool{4};
+  asioq::basic_asio_queue<asioq::thread_pool::executor_type> own{pool.executor(), {.buffer_size = 4096}};
+  CHECK(works(own));
+  inline_queue now{asioq::inline_executor{}, {.buffer_size = 4096}};
+  CHECK(works(now));
+  immediate_sink sink;
+  const asioq::queue_options options{.buffer_size = 4096};
+  std::pmr::monotonic_buffer_resource resource;
+  asioq::basic_asio_queue<custom_executor, std::pmr::polymorphic_allocator<std::byte>> mine{custom_executor{&sink},
+                                                                                             options, &resource};
+  CHECK(works(mine));
+  CHECK(mine.get_allocator().resource() == &resource);
+}
+
+TEST_CASE("a queue tells its options and its executor", "[queue]") {
+  const inline_queue queue{{.buffer_size = 4097, .max_writebacks = 3, .on_failure = asioq::failure_policy::hold}};
+  CHECK(queue.options().buffer_size == 4097);
+  CHECK(queue.options().max_writebacks == 3);
+  CHECK(queue.options().on_failure == asioq::failure_policy::hold);
+  CHECK(queue.get_executor() == asioq::inline_executor{});
+  CHECK(queue.allocated_requests() == 0);
+  CHECK(queue.running_requests() == 0);
+  CHECK(queue.running_writebacks() == 0);
+  CHECK(queue.use_count == 0);
+}
+
+TEST_CASE("an order that does not exist yet is refused", "[queue][bad_use]") {
+  CHECK_THROWS_AS((inline_queue{{.order = asioq::execution_order::as_if_serial}}), std::invalid_argument);
+}
+
+TEST_CASE("a failure that nobody was told of ends the program, with a message", "[queue][lost]") {
+  const descriptor full = open_path("/dev/full", O_RDWR);
+  for (const bool write_back : {false, true}) {
+    const ending end = run_in_child([&] {
+      inline_queue queue{{.buffer_size = 512}};
+      queue.submit(write_back ? write_back_of(queue, full, "precious") : write_of(queue, full, "precious"));
+      return 0;
+    });
+    CHECK(end.signal == SIGABRT);
+    CHECK(end.errors.find("asioq") != std::string::npos);
+    CHECK(end.errors.find(std::generic_category().message(ENOSPC)) != std::string::npos);
+    CHECK(end.errors.find(std::to_string(full.get())) != std::string::npos);
+  }
+}
+
+TEST_CASE("a failure that somebody was told of does not end the program", "[queue][lost]") {
+  const descriptor full = open_path("/dev/full", O_RDWR);
+  const descriptor write_only = open_path("/dev/null", O_WRONLY);
+  const ending end = run_in_child([&] {
+    {
+      inline_queue queue{{.buffer_size = 512}};
+      queue.submit(write_back_of(queue, full, "x"));
+      static_cast<void>(queue.wait());
+    }
+    {
+      inline_queue queue{{.buffer_size = 512}};
+      queue.submit(write_back_of(queue, full, "x"));
+      try {
+        queue.sync();
+      } catch (const asioq::write_back_error&) {
+      }
+      queue.submit(read_of(queue, write_only, 3));
+    }
+    return 0;
+  });
+  CHECK(end.exit_code == 0);
+  CHECK(end.errors.empty());
+}
+
+TEST_CASE("the destructor of a queue may come while an exception is on its way", "[queue][lifetime]") {
+  const descriptor file = temp_file();
+  try {
+    asioq::asio_queue queue{{.buffer_size = 512}};
+    for (std::uint64_t i = 0; i < 50; ++i) queue.submit(write_back_of(queue, file, "x", i));
+    throw std::runtime_error("elsewhere");
+  } catch (const std::runtime_error&) {
+  }
+  CHECK(contents(file) == std::string(50, 'x'));
+}
+
+TEST_CASE("a task that comes when its queue is gone does nothing", "[queue][lifetime][executor]") {
+  pumped_sink sink;
+  const descriptor file = temp_file();
+  for (int i = 0; i < 10; ++i) {
+    asioq::basic_asio_queue<custom_executor> queue{custom_executor{&sink}, {.buffer_size = 512}};
+    queue.submit(write_of(queue, file, "x"));
+  }
+  CHECK(contents(file) == "xxxxxxxxxx");
+  CHECK(sink.waiting() == 10);
+  sink.run_all();
+  CHECK(contents(file) == "xxxxxxxxxx");
+}
