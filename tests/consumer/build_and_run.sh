@@ -16,7 +16,7 @@ cp "$source_root"/tests/consumer/program/* "$temp"
 cd "$temp"
 
 install_asioq() {
-  "$meson" install -C "$build_root" --no-rebuild --quiet --destdir "$temp/installed"
+  "$meson" install -C "$build_root" --no-rebuild --skip-subprojects --quiet --destdir "$temp/installed"
   # The prefix is not known here; it is the folder above the one share/ that there is.
   share=$(find "$temp/installed" -type d -name share)
   prefix=$(dirname "$share")
