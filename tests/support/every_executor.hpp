@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "executors.hpp"
+#include "io_engines.hpp"
 #include "seed.hpp"
 
 namespace asioq_test {
@@ -18,12 +19,15 @@ struct world {
   Executor executor;
   pumped_sink* pump = nullptr;  // what a test may have to run by hand
   bool has_threads = true;      // false: requests run only inside calls of the test's own thread
+  asioq::execution_order order = asioq::execution_order::strict;
 
   [[nodiscard]] auto queue(asioq::queue_options options = {}) const {
+    options.order = order;
     return asioq::basic_asio_queue<Executor>{executor, std::move(options)};
   }
   template <class Allocator>
   [[nodiscard]] auto queue(asioq::queue_options options, const Allocator& allocator) const {
+    options.order = order;
     return asioq::basic_asio_queue<Executor, Allocator>{executor, std::move(options), allocator};
   }
 
@@ -37,39 +41,71 @@ struct world {
   }
 };
 
-/// Those that run requests without the help of the test's own thread.
+/// Strict order, and as if serial.
 template <class Body>
-void on_every_threaded_executor(Body body) {
+void in_every_order(Body body) {
+  SECTION("in strict order") { body(asioq::execution_order::strict); }
+  SECTION("as if serial") { body(asioq::execution_order::as_if_serial); }
+}
+
+template <class Body>
+void on_threaded_executors(asioq::execution_order order, Body body) {
   for (const std::size_t threads : {1U, 2U, 8U}) {
     DYNAMIC_SECTION("on a pool of " << threads) {
       asioq::thread_pool pool{threads};
-      body(world<asioq::thread_pool::executor_type>{pool.executor()});
+      body(world<asioq::thread_pool::executor_type>{pool.executor(), nullptr, true, order});
     }
   }
   SECTION("on an executor that delays and reorders") {
     reordering_sink sink{run_seed()};
     INFO("seed " << run_seed());
-    body(world<custom_executor>{{&sink}});
+    body(world<custom_executor>{{&sink}, nullptr, true, order});
   }
   SECTION("on a thread for each task") {
     thread_per_task_sink sink;
-    body(world<custom_executor>{{&sink}});
+    body(world<custom_executor>{{&sink}, nullptr, true, order});
   }
+}
+
+template <class Body>
+void on_threadless_executors(asioq::execution_order order, Body body) {
+  SECTION("on the inline executor") { body(world<asioq::inline_executor>{{}, nullptr, false, order}); }
+  SECTION("on an executor that is pumped by hand") {
+    pumped_sink sink;
+    body(world<custom_executor>{{&sink}, &sink, false, order});
+  }
+  SECTION("on an executor that runs nothing before the queue is gone") {
+    pumped_sink sink;
+    body(world<custom_executor>{{&sink}, nullptr, false, order});
+  }
+  SECTION("on a simulated disk") {
+    simulated_disk disk{run_seed()};
+    INFO("seed " << run_seed());
+    body(world<any_io_executor>{any_io_executor(disk), nullptr, false, order});
+  }
+#ifdef ASIOQ_TEST_URING
+  if (asioq::uring_context::available()) {
+    SECTION("on io_uring") {
+      uring_engine engine;
+      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order});
+    }
+  }
+#endif
+}
+
+/// Those that run requests without the help of the test's own thread.
+template <class Body>
+void on_every_threaded_executor(Body body) {
+  in_every_order([&](asioq::execution_order order) { on_threaded_executors(order, body); });
 }
 
 /// All. `body` takes a `const auto&`: the world.
 template <class Body>
 void on_every_executor(Body body) {
-  on_every_threaded_executor(body);
-  SECTION("on the inline executor") { body(world<asioq::inline_executor>{{}, nullptr, false}); }
-  SECTION("on an executor that is pumped by hand") {
-    pumped_sink sink;
-    body(world<custom_executor>{{&sink}, &sink, false});
-  }
-  SECTION("on an executor that runs nothing before the queue is gone") {
-    pumped_sink sink;
-    body(world<custom_executor>{{&sink}, nullptr, false});
-  }
+  in_every_order([&](asioq::execution_order order) {
+    on_threaded_executors(order, body);
+    on_threadless_executors(order, body);
+  });
 }
 
 }  // namespace asioq_test

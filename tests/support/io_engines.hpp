@@ -1,0 +1,101 @@
+// Executors that carry out file operations themselves, for tests.
+#pragma once
+
+#include <asioq/io_executor.hpp>
+#ifdef ASIOQ_TEST_URING
+#include <asioq/uring.hpp>
+#endif
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+namespace asioq_test {
+
+/// An engine whose type is hidden, so that tests are compiled once for all of them.
+class io_engine_base {
+ public:
+  virtual ~io_engine_base() = default;
+  virtual void start(asioq::io_operation& operation) = 0;
+  virtual void poll() = 0;
+  virtual void wait_until(std::chrono::steady_clock::time_point deadline) = 0;
+};
+
+class any_io_executor {
+ public:
+  explicit any_io_executor(io_engine_base& engine) : engine_(&engine) {}
+  void start(asioq::io_operation& operation) const { engine_->start(operation); }
+  void poll() const { engine_->poll(); }
+  void wait_until(std::chrono::steady_clock::time_point deadline) const { engine_->wait_until(deadline); }
+  bool operator==(const any_io_executor&) const = default;
+
+ private:
+  io_engine_base* engine_;
+};
+
+/// A disk that completes in any order, transfers less than it is asked to, and is interrupted now and then.
+class simulated_disk : public io_engine_base {
+ public:
+  explicit simulated_disk(std::uint64_t seed) : random_(seed) {}
+
+  void start(asioq::io_operation& operation) override {
+    waiting_.push_back(&operation);
+    most_ = std::max(most_, waiting_.size());
+  }
+  void poll() override { wait_until({}); }
+  void wait_until(std::chrono::steady_clock::time_point) override {
+    if (waiting_.empty()) return;
+    std::swap(waiting_[random_() % waiting_.size()], waiting_.back());
+    asioq::io_operation& operation = *waiting_.back();
+    waiting_.pop_back();
+    operation.complete(random_() % 8 == 0 ? -EINTR : carry_out(operation));
+  }
+
+  /// The most operations there ever were at the same time.
+  [[nodiscard]] std::size_t most() const { return most_; }
+
+ private:
+  std::int64_t carry_out(asioq::io_operation& operation) {
+    const bool at_position = operation.offset() == asioq::current_position;
+    std::size_t length = operation.buffer().size();
+    if (!at_position && length > 1 && random_() % 4 == 0) length = 1 + random_() % (length - 1);
+    std::byte* const data = operation.buffer().data();
+    const auto offset = static_cast<off_t>(operation.offset());
+    std::int64_t result = 0;
+    switch (operation.op()) {
+      case asioq::asio_op::read:
+        result = at_position ? ::read(operation.fd(), data, length) : ::pread(operation.fd(), data, length, offset);
+        break;
+      case asioq::asio_op::write:
+        result = at_position ? ::write(operation.fd(), data, length) : ::pwrite(operation.fd(), data, length, offset);
+        break;
+      case asioq::asio_op::fsync: result = ::fsync(operation.fd()); break;
+      case asioq::asio_op::fdatasync: result = ::fdatasync(operation.fd()); break;
+      default: result = -1;
+    }
+    return result < 0 ? -errno : result;
+  }
+
+  std::mt19937_64 random_;
+  std::vector<asioq::io_operation*> waiting_;
+  std::size_t most_ = 0;
+};
+
+#ifdef ASIOQ_TEST_URING
+/// io_uring; small, so that its rings are full at times.
+class uring_engine : public io_engine_base {
+ public:
+  void start(asioq::io_operation& operation) override { context_.executor().start(operation); }
+  void poll() override { context_.executor().poll(); }
+  void wait_until(std::chrono::steady_clock::time_point deadline) override { context_.executor().wait_until(deadline); }
+
+ private:
+  asioq::uring_context context_{4};
+};
+#endif
+
+}  // namespace asioq_test
