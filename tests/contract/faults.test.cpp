@@ -1,6 +1,6 @@
+#include "faults.hpp"
 #include "catch.hpp"
 #include "every_executor.hpp"
-#include "faults.hpp"
 #include "mounts.hpp"
 #include "requests.hpp"
 

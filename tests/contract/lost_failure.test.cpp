@@ -17,8 +17,7 @@ struct loss {
 asioq::queue_options noting(std::vector<loss>& losses) {
   asioq::queue_options options{.buffer_size = 512};
   options.on_lost_failure = [&losses](asioq::asio_request& request) {
-    losses.push_back(
-        {request.op(), request.error(), request.fd(), text_of(request.buffer().first(request.length()))});
+    losses.push_back({request.op(), request.error(), request.fd(), text_of(request.buffer().first(request.length()))});
   };
   return options;
 }
