@@ -18,7 +18,7 @@ template <class T>
 struct huge_page_allocator : std::allocator<T> {
   huge_page_allocator() = default;
   template <class U>
-  huge_page_allocator(const huge_page_allocator<U>&) noexcept {}
+  huge_page_allocator(const huge_page_allocator<U>& /*all are equal*/) noexcept {}
 
   static std::size_t rounded(std::size_t n) { return (n * sizeof(T) + huge_page - 1) / huge_page * huge_page; }
 
@@ -32,7 +32,7 @@ struct huge_page_allocator : std::allocator<T> {
     // Else transparent ones: the kernel uses them where it can, if the memory is aligned. So cut it out of a larger piece.
     place = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (place == MAP_FAILED) throw std::bad_alloc();
-    std::byte* const begin = static_cast<std::byte*>(place);
+    auto* const begin = static_cast<std::byte*>(place);
     const std::size_t before = huge_page - reinterpret_cast<std::uintptr_t>(begin) % huge_page;
     ::munmap(begin, before);
     if (before < huge_page) ::munmap(begin + before + size, huge_page - before);

@@ -19,7 +19,7 @@ int main() {
   // throws. The queue allocates one thing at a time, so a resource without locks will do.
   std::vector<std::byte> memory(1 << 20);
   std::pmr::monotonic_buffer_resource resource(memory.data(), memory.size(), std::pmr::null_memory_resource());
-  pmr_queue queue{{.buffer_size = 64 * 1024}, &resource};
+  pmr_queue queue{{.buffer_size = 1 << 16}, &resource};
 
   std::vector<asioq::asio_request> requests;
   bool right = true;

@@ -10,6 +10,8 @@
 #include <span>
 #include <utility>
 
+namespace {
+
 // File operations block their thread: an arena of their own leaves the processors to those who compute.
 struct io_arena {
   oneapi::tbb::task_arena arena{1, 0};
@@ -34,6 +36,8 @@ static_assert(asioq::executor<arena_executor>);
 constexpr std::size_t block_size = 1 << 16;
 constexpr std::size_t blocks = 64;
 constexpr std::byte content(std::size_t offset) { return std::byte(offset * offset % 251); }
+
+}  // namespace
 
 int main() {
   std::FILE* file = std::tmpfile();

@@ -93,6 +93,20 @@ void submit_read(asioq::asio_queue& queue, asioq::asio_request request, int fd, 
   queue.submit(std::move(request));
 }
 
+/// Writes what has been read, from where it is. Waits while too many write-backs are unfinished.
+void submit_write(asioq::asio_queue& queue, asioq::asio_request request, const file& out) {
+  // Direct writes have an aligned length: the last one writes some zeros too many, to be cut off.
+  const std::size_t bytes = request.bytes_transferred();
+  const std::size_t padded = (bytes + out.alignment - 1) / out.alignment * out.alignment;
+  std::memset(request.buffer().data() + bytes, 0, padded - bytes);
+  request.prepare_write_back(out.fd, padded, request.offset());
+  try {
+    queue.submit(std::move(request));
+  } catch (const asioq::write_back_error& error) {  // of an earlier one
+    fail(error.code().value(), out.path);
+  }
+}
+
 /// Copies everything and returns how much that was. Throws at the first failure, and waits for the rest.
 std::uint64_t copy(const file& in, const file& out, std::size_t block) {
   // Failures after the first need no report of their own: the copy has failed already.
@@ -112,7 +126,7 @@ std::uint64_t copy(const file& in, const file& out, std::size_t block) {
     submit_read(lane, lane.get(), in.fd, next);
     next += block;
   };
-  for (std::size_t i = 0; i < depth; ++i) std::for_each(lanes.begin(), lanes.end(), read_next);
+  for (std::size_t i = 0; i < depth; ++i) std::ranges::for_each(lanes, read_next);
 
   progress bar;
   for (bool busy = true; busy;) {
@@ -128,15 +142,7 @@ std::uint64_t copy(const file& in, const file& out, std::size_t block) {
       end = std::max(end, request.offset() + bytes);
       bar.show(copied, static_cast<std::uint64_t>(in.status.st_size));
 
-      // Direct writes have an aligned length: the last one writes some zeros too many, to be cut off.
-      const std::size_t padded = (bytes + out.alignment - 1) / out.alignment * out.alignment;
-      std::memset(request.buffer().data() + bytes, 0, padded - bytes);
-      request.prepare_write_back(out.fd, padded, request.offset());
-      try {
-        lane.submit(std::move(request));  // waits while too many are unfinished
-      } catch (const asioq::write_back_error& error) {
-        fail(error.code().value(), out.path);
-      }
+      submit_write(lane, std::move(request), out);
       if (bytes == block) read_next(lane);
     }
   }

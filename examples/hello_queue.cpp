@@ -16,7 +16,7 @@ int main() {
   asioq::asio_queue queue{{.buffer_size = 4096}};
 
   asioq::asio_request write = queue.get();
-  std::transform(greeting.begin(), greeting.end(), write.buffer().begin(), [](char c) { return std::byte(c); });
+  std::ranges::transform(greeting, write.buffer().begin(), [](char c) { return std::byte(c); });
   write.prepare_write(fd, greeting.size(), 0);
   queue.submit(std::move(write));
 

@@ -116,7 +116,7 @@ TEST_CASE("with hold, a failed read holds too, the end of a file does not", "[ho
 }
 
 TEST_CASE("a cancelled write-back counts as a failed one until it is collected", "[hold][write_back]") {
-  on_every_executor([](const auto& world) {
+  on_every_executor_in_strict_order([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
     const descriptor file = temp_file();
     auto queue = world.queue(holding);

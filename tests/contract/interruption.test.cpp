@@ -33,7 +33,7 @@ TEST_CASE("a signal does not end a read", "[fault][signal]") {
     WARN(blind);
     return;
   }
-  on_every_executor([](const auto& world) {
+  on_every_task_executor([](const auto& world) {
     const signal_action handler(SIGUSR1, count_interruption);
     const pipe_ends pipe;
     auto queue = world.queue({.buffer_size = 4096});
@@ -53,7 +53,7 @@ TEST_CASE("a signal does not end a write", "[fault][signal]") {
     WARN(blind);
     return;
   }
-  on_every_executor([](const auto& world) {
+  on_every_task_executor([](const auto& world) {
     const signal_action handler(SIGUSR1, count_interruption);
     const std::string text = pattern(100'000);
     const pipe_ends pipe;

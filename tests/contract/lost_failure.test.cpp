@@ -17,8 +17,7 @@ struct loss {
 asioq::queue_options noting(std::vector<loss>& losses) {
   asioq::queue_options options{.buffer_size = 512};
   options.on_lost_failure = [&losses](asioq::asio_request& request) {
-    losses.push_back(
-        {request.op(), request.error(), request.fd(), text_of(request.buffer().first(request.length()))});
+    losses.push_back({request.op(), request.error(), request.fd(), text_of(request.buffer().first(request.length()))});
   };
   return options;
 }
@@ -127,7 +126,7 @@ TEST_CASE("a failed write-back that submit has thrown is not told again", "[lost
 }
 
 TEST_CASE("cancelled writes are lost too if nobody collects them", "[lost][hold]") {
-  on_every_executor([](const auto& world) {
+  on_every_executor_in_strict_order([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
     const descriptor file = temp_file();
     std::vector<loss> losses;

@@ -72,14 +72,22 @@ class program {
 
   void step() {
     switch (below(random_, 16)) {
-      case 0: return sync();
-      case 1: return collect(queue_.wait(), true);
-      case 2: return collect(queue_.try_wait(), false);
-      case 3: return collect(queue_.wait_for(std::chrono::microseconds(below(random_, 50))), false);
-      case 4: return again();
-      case 5: return resume();
-      case 6: return kept_.clear();
-      default: return submit(fresh());
+      case 0:
+        return sync();
+      case 1:
+        return collect(queue_.wait(), true);
+      case 2:
+        return collect(queue_.try_wait(), false);
+      case 3:
+        return collect(queue_.wait_for(std::chrono::microseconds(below(random_, 50))), false);
+      case 4:
+        return again();
+      case 5:
+        return resume();
+      case 6:
+        return kept_.clear();
+      default:
+        return submit(fresh());
     }
   }
 
@@ -100,11 +108,17 @@ class program {
           break;
         }
         [[fallthrough]];
-      case 2: request.prepare_write(fd, length, offset); break;
-      case 3: request.prepare_fdatasync(files_[0].get()); break;
-      default: request.prepare_write_back(fd, length, offset); break;
+      case 2:
+        request.prepare_write(fd, length, offset);
+        break;
+      case 3:
+        request.prepare_fdatasync(files_[0].get());
+        break;
+      default:
+        request.prepare_write_back(fd, length, offset);
+        break;
     }
-    if (request.op() == asio_op::fdatasync && below(random_, 4) != 0) request.prepare_write(fd, length, offset);
+    if (request.op() == asio_op::fdatasync && below(random_, 16) != 0) request.prepare_write(fd, length, offset);
     return request;
   }
 
@@ -156,7 +170,8 @@ class program {
       std::ostringstream difference;
       difference << "request " << done.sequence() << " (" << static_cast<int>(done.op()) << ", " << done.error() << ", "
                  << done.bytes_transferred() << " bytes) instead of " << expected->sequence << " ("
-                 << static_cast<int>(expected->op) << ", " << expected->error << ", " << expected->data.size() << " bytes)";
+                 << static_cast<int>(expected->op) << ", " << expected->error << ", " << expected->data.size()
+                 << " bytes)";
       return complain(difference.str());
     }
     if (expected->error != 0 && expected->sequence >= resumed_at_) may_resume_ = true;

@@ -96,7 +96,8 @@ class serial_model {
         if (length != 0 && content.size() < from + length) content.resize(from + length);
         content.replace(std::min(from, content.size()), length, one.data);
         break;
-      default: return;
+      default:
+        return;
     }
     if (at_position) opened->position = from + one.data.size();
   }

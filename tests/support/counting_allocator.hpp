@@ -10,8 +10,8 @@ namespace asioq_test {
 
 /// What all copies of one counting_allocator share. Any thread may allocate or free.
 struct memory_log {
-  std::atomic<long> allocations = 0;  // ever made
-  std::atomic<long> live = 0;         // made and not yet freed
+  std::atomic<long> allocations = 0;                            // ever made
+  std::atomic<long> live = 0;                                   // made and not yet freed
   std::atomic<long> budget = std::numeric_limits<long>::max();  // allocations until bad_alloc
 };
 
@@ -32,12 +32,12 @@ class counting_allocator {
     }
     ++log_->allocations;
     ++log_->live;
-    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{alignof(T)}));
+    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignof(T)}));
   }
 
   void deallocate(T* memory, std::size_t) noexcept {
     --log_->live;
-    ::operator delete(memory, std::align_val_t{alignof(T)});
+    ::operator delete (memory, std::align_val_t{alignof(T)});
   }
 
   [[nodiscard]] memory_log* log() const noexcept { return log_; }

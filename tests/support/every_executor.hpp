@@ -78,6 +78,11 @@ void on_threadless_executors(asioq::execution_order order, Body body) {
     pumped_sink sink;
     body(world<custom_executor>{{&sink}, nullptr, false, order});
   }
+}
+
+/// Executors that carry out the requests themselves.
+template <class Body>
+void on_io_executors(asioq::execution_order order, Body body) {
   SECTION("on a simulated disk") {
     simulated_disk disk{run_seed()};
     INFO("seed " << run_seed());
@@ -99,12 +104,31 @@ void on_every_threaded_executor(Body body) {
   in_every_order([&](asioq::execution_order order) { on_threaded_executors(order, body); });
 }
 
+/// Those that run tasks: where the subject is what the threads do.
+template <class Body>
+void on_every_task_executor(Body body) {
+  in_every_order([&](asioq::execution_order order) {
+    on_threaded_executors(order, body);
+    on_threadless_executors(order, body);
+  });
+}
+
+/// All, but in strict order only: where the subject is what has not been started.
+template <class Body>
+void on_every_executor_in_strict_order(Body body) {
+  const auto order = asioq::execution_order::strict;
+  on_threaded_executors(order, body);
+  on_threadless_executors(order, body);
+  on_io_executors(order, body);
+}
+
 /// All. `body` takes a `const auto&`: the world.
 template <class Body>
 void on_every_executor(Body body) {
   in_every_order([&](asioq::execution_order order) {
     on_threaded_executors(order, body);
     on_threadless_executors(order, body);
+    on_io_executors(order, body);
   });
 }
 

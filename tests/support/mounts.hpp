@@ -70,8 +70,8 @@ class failing_disk {
 
 /// An empty file opened with O_DIRECT where misaligned transfers are refused.
 inline std::optional<descriptor> direct_file() {
-  for (const std::filesystem::path& place : {std::filesystem::temp_directory_path(), std::filesystem::path("/var/tmp"),
-                                             std::filesystem::current_path()}) {
+  for (const std::filesystem::path& place :
+       {std::filesystem::temp_directory_path(), std::filesystem::path("/var/tmp"), std::filesystem::current_path()}) {
     try {
       const descriptor plain = temp_file(place);
       descriptor direct = reopen(plain, O_RDWR | O_DIRECT);

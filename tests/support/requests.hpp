@@ -64,7 +64,10 @@ struct outcome {
   std::string data;  // as many bytes as were transferred
 
   explicit outcome(asioq::asio_request& done)
-      : op(done.op()), sequence(done.sequence()), error(done.error()), bytes(done.bytes_transferred()),
+      : op(done.op()),
+        sequence(done.sequence()),
+        error(done.error()),
+        bytes(done.bytes_transferred()),
         data(text_of(done.data())) {}
 };
 

@@ -28,7 +28,9 @@ TEST_CASE("options can be named in their order", "[options]") {
   CHECK(options.on_lost_failure);
 }
 
-TEST_CASE("buffers are aligned for O_DIRECT on any disk", "[options]") { STATIC_REQUIRE(asioq::buffer_alignment == 4096); }
+TEST_CASE("buffers are aligned for O_DIRECT on any disk", "[options]") {
+  STATIC_REQUIRE(asioq::buffer_alignment == 4096);
+}
 
 TEST_CASE("every operation is another one", "[asio_op]") {
   using enum asioq::asio_op;

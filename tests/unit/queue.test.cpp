@@ -36,7 +36,7 @@ TEST_CASE("the queues of the contract compile and work", "[queue]") {
   const asioq::queue_options options{.buffer_size = 4096};
   std::pmr::monotonic_buffer_resource resource;
   asioq::basic_asio_queue<custom_executor, std::pmr::polymorphic_allocator<std::byte>> mine{custom_executor{&sink},
-                                                                                             options, &resource};
+                                                                                            options, &resource};
   CHECK(works(mine));
   CHECK(mine.get_allocator().resource() == &resource);
 }
