@@ -29,7 +29,7 @@ class default_executor {
 
  private:
   static std::shared_ptr<thread_pool> share() {
-    static std::mutex mutex;                  // protects existing
+    static std::mutex mutex;  // protects existing
     static std::weak_ptr<thread_pool> existing;
     const std::lock_guard lock(mutex);
     std::shared_ptr<thread_pool> pool = existing.lock();

@@ -36,8 +36,8 @@ class io_operation {
 
   /// For the executor, to use as it likes while it has the operation.
   io_operation* next = nullptr;
-  void* context = nullptr;    ///< The same.
-  std::int64_t result = 0;    ///< The same.
+  void* context = nullptr;  ///< The same.
+  std::int64_t result = 0;  ///< The same.
 
  protected:
   io_operation() = default;

@@ -209,7 +209,8 @@ class basic_asio_queue {
   [[nodiscard]] std::size_t running_writebacks() const noexcept {
     std::size_t running = running_writebacks_;
     std::uint64_t unharvested = engine_.finished() - harvested_;
-    for (const detail::request_block* block = outstanding_.front(); unharvested != 0; block = block->next_later, --unharvested)
+    for (const detail::request_block* block = outstanding_.front(); unharvested != 0;
+         block = block->next_later, --unharvested)
       if (block->op == asio_op::write_back) --running;
     return running;
   }
@@ -336,22 +337,23 @@ class basic_asio_queue {
       options_.on_lost_failure(request);
       return;
     }
-    std::fprintf(stderr, "asioq: a queue is destroyed and nobody was told that %zu bytes for descriptor %d failed: %s\n",
+    std::fprintf(stderr,
+                 "asioq: a queue is destroyed and nobody was told that %zu bytes for descriptor %d failed: %s\n",
                  request.length(), request.fd(), request.error().message().c_str());
     std::terminate();
   }
 
   // All for the owner only; what it shares with the runner is in engine_.
   queue_options options_;
-  Executor executor_;                                              // constant
-  pool_type& pool_;                                                // all requests
-  detail::engine& engine_;                                         // those submitted
+  Executor executor_;                                                   // constant
+  pool_type& pool_;                                                     // all requests
+  detail::engine& engine_;                                              // those submitted
   detail::block_fifo<&detail::request_block::next_later> outstanding_;  // submitted and not harvested, oldest first
-  detail::block_fifo<&detail::request_block::next> done_;          // finished and not collected, oldest first
-  std::uint64_t submitted_ = 0;                                    // requests ever submitted
-  std::uint64_t harvested_ = 0;                                    // of these, no longer in outstanding_
-  std::size_t running_writebacks_ = 0;                             // write-backs in outstanding_
-  std::size_t failed_writebacks_ = 0;                              // write-backs in done_
+  detail::block_fifo<&detail::request_block::next> done_;               // finished and not collected, oldest first
+  std::uint64_t submitted_ = 0;                                         // requests ever submitted
+  std::uint64_t harvested_ = 0;                                         // of these, no longer in outstanding_
+  std::size_t running_writebacks_ = 0;                                  // write-backs in outstanding_
+  std::size_t failed_writebacks_ = 0;                                   // write-backs in done_
   bool failed_since_resume_ = false;
   bool resumed_ = false;  // the next submission ends a hold
   detail::single_user::flag in_use_;

@@ -43,7 +43,7 @@ class thread_pool {
   explicit thread_pool(std::size_t threads) {
     if (threads == 0) throw std::invalid_argument("asioq: a thread pool needs at least one thread");
     workers_.reserve(threads);
-    while (workers_.size() < threads) workers_.emplace_back([this](std::stop_token stop) { work(stop); });
+    while (workers_.size() < threads) workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   }
 
   thread_pool(const thread_pool&) = delete;
@@ -77,7 +77,7 @@ class thread_pool {
     }
   }
 
-  std::mutex mutex_;       // protects tasks_
+  std::mutex mutex_;  // protects tasks_
   detail::task_ring tasks_;
   std::condition_variable_any wake_;   // waits for: tasks_ not empty, or stop
   std::vector<std::jthread> workers_;  // last, so that it goes first: the workers use all the others until joined

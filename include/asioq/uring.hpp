@@ -99,7 +99,8 @@ class uring_context {
       ::io_uring_free_probe(probe);
     }
     // Waiting with a timeout, and the file's position as an offset (Linux 5.11 and 5.6).
-    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 || (ring_.features & IORING_FEAT_RW_CUR_POS) == 0) error = EOPNOTSUPP;
+    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 || (ring_.features & IORING_FEAT_RW_CUR_POS) == 0)
+      error = EOPNOTSUPP;
     if (error != 0) ::io_uring_queue_exit(&ring_);
     return error;
   }
@@ -129,7 +130,8 @@ class uring_context {
     if (deadline == std::chrono::steady_clock::time_point::max()) {
       check(::io_uring_submit_and_wait(&ring_, 1));
     } else {
-      const auto left = std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
+      const auto left =
+          std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
       const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
       __kernel_timespec timeout{};
       timeout.tv_sec = seconds.count();
@@ -167,9 +169,15 @@ class uring_context {
       case asio_op::write_back:
         ::io_uring_prep_write(&entry, operation.fd(), operation.buffer().data(), length, operation.offset());
         break;
-      case asio_op::fsync: ::io_uring_prep_fsync(&entry, operation.fd(), 0); break;
-      case asio_op::fdatasync: ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC); break;
-      case asio_op::free: ::io_uring_prep_nop(&entry); break;
+      case asio_op::fsync:
+        ::io_uring_prep_fsync(&entry, operation.fd(), 0);
+        break;
+      case asio_op::fdatasync:
+        ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC);
+        break;
+      case asio_op::free:
+        ::io_uring_prep_nop(&entry);
+        break;
     }
     ::io_uring_sqe_set_data(&entry, &operation);
   }
@@ -211,8 +219,8 @@ class uring_context {
   ::io_uring ring_{};
   io_operation* first_ = nullptr;  // started, and not yet in the submission ring: a list linked by `next`
   io_operation* last_ = nullptr;
-  unsigned outstanding_ = 0;       // in the submission ring or the kernel; at most the size of the completion ring
-  bool completing_ = false;        // inside take_completions()
+  unsigned outstanding_ = 0;  // in the submission ring or the kernel; at most the size of the completion ring
+  bool completing_ = false;   // inside take_completions()
   detail::single_user::flag in_use_ = false;
   detail::single_user::flag unused_ = false;
 };

@@ -63,7 +63,7 @@ TEST_CASE("with hold, what is submitted later is cancelled too, until resume", "
 }
 
 TEST_CASE("resume counts for what is submitted after it", "[hold]") {
-  on_every_executor([](const auto& world) {
+  on_every_executor_in_strict_order([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
     const descriptor file = temp_file();
     auto queue = world.queue(holding);

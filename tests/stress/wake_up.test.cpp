@@ -18,7 +18,7 @@ TEST_CASE("no wake-up is lost when one request at a time is waited for", "[wake_
     for (int i = 0; i < 20'000; ++i) {
       // Of all durations, so that the end of one may coincide with any moment of the wait.
       const std::size_t length = 1 + below(random, std::size_t{1} << below(random, 17));
-      wrong += run(queue, read_of(queue, zeros, length)).bytes_transferred() == length ? 0 : 1;
+      wrong += run(queue, read_of(queue, zeros, length, 0)).bytes_transferred() == length ? 0 : 1;
     }
     CHECK(wrong == 0);
   });

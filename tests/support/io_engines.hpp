@@ -76,9 +76,14 @@ class simulated_disk : public io_engine_base {
       case asioq::asio_op::write:
         result = at_position ? ::write(operation.fd(), data, length) : ::pwrite(operation.fd(), data, length, offset);
         break;
-      case asioq::asio_op::fsync: result = ::fsync(operation.fd()); break;
-      case asioq::asio_op::fdatasync: result = ::fdatasync(operation.fd()); break;
-      default: result = -1;
+      case asioq::asio_op::fsync:
+        result = ::fsync(operation.fd());
+        break;
+      case asioq::asio_op::fdatasync:
+        result = ::fdatasync(operation.fd());
+        break;
+      default:
+        result = -1;
     }
     return result < 0 ? -errno : result;
   }

@@ -54,7 +54,8 @@ TEST_CASE("a queue tells its options and its executor", "[queue]") {
 }
 
 TEST_CASE("no request in flight at all is refused", "[queue][bad_use]") {
-  CHECK_THROWS_AS((inline_queue{{.order = asioq::execution_order::as_if_serial, .max_in_flight = 0}}), std::invalid_argument);
+  CHECK_THROWS_AS((inline_queue{{.order = asioq::execution_order::as_if_serial, .max_in_flight = 0}}),
+                  std::invalid_argument);
 }
 
 TEST_CASE("a failure that nobody was told of ends the program, with a message", "[queue][lost]") {

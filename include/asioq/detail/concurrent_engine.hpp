@@ -181,13 +181,13 @@ class concurrent_engine final : public task_engine {
     lock.lock();
   }
 
-  std::mutex mutex_;              // for all below
+  std::mutex mutex_;  // for all below
   concurrent_order order_;
-  std::size_t pending_ = 0;       // tasks handed over, or about to be, and not begun
+  std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;        // as of the last settle()
   std::uint64_t written_back_ = 0;  // as of the last settle()
-  std::uint64_t wake_at_ = 0;     // if waiting_: when finished_ has reached this
-  bool waiting_ = false;          // the owner sleeps on wake_, or is about to
+  std::uint64_t wake_at_ = 0;       // if waiting_: when finished_ has reached this
+  bool waiting_ = false;            // the owner sleeps on wake_, or is about to
 };
 
 }  // namespace asioq::detail

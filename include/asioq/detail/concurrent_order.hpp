@@ -55,7 +55,8 @@ class concurrent_order {
         if (!ready_.withdraw(block)) return false;
         hazards_.forget(block);
         break;
-      default: return false;
+      default:
+        return false;
     }
     block.order.progress = state::outside;
     unfinished_.pop_back(block);
@@ -139,7 +140,8 @@ class concurrent_order {
 
   void end(request_block& block) noexcept {
     block.order.progress = state::done;
-    if (block.error != 0 && on_failure_ == failure_policy::hold) oldest_failure_ = std::min(oldest_failure_, block.sequence);
+    if (block.error != 0 && on_failure_ == failure_policy::hold)
+      oldest_failure_ = std::min(oldest_failure_, block.sequence);
     hazards_.remove(block, [this](request_block& other) {
       other.order.progress = state::ready;
       ready_.push(other);
@@ -160,13 +162,13 @@ class concurrent_order {
     }
   }
 
-  std::size_t max_in_flight_;   // constant
-  failure_policy on_failure_;   // constant
-  hazards hazards_;             // requests that are blocked, ready or in flight
+  std::size_t max_in_flight_;  // constant
+  failure_policy on_failure_;  // constant
+  hazards hazards_;            // requests that are blocked, ready or in flight
   fsync_latch latch_;
   block_fifo<&request_block::next> unfinished_;  // all, oldest first
   ready_queue ready_;
-  waiting_list after_resume_;   // the first after resume() and all behind it
+  waiting_list after_resume_;  // the first after resume() and all behind it
   std::size_t after_resume_count_ = 0;
   std::size_t in_flight_ = 0;
   std::uint64_t oldest_failure_ = none;  // failure_policy::hold: what is younger must not start

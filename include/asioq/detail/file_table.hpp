@@ -15,11 +15,11 @@ namespace asioq::detail {
 /// this cannot go stale; it is forgotten with the last such request, since the number may then mean another file.
 struct open_file {
   int fd = -1;
-  std::size_t users = 0;     // unfinished requests that name it
-  bool examined = false;     // whether the kernel has been asked for the rest
-  std::uint64_t id = 0;      // the same for descriptors of the same file
-  bool appends = false;      // O_APPEND: writes go to the end, whatever their offset
-  std::uint64_t size = 0;    // the file has at least so many bytes
+  std::size_t users = 0;   // unfinished requests that name it
+  bool examined = false;   // whether the kernel has been asked for the rest
+  std::uint64_t id = 0;    // the same for descriptors of the same file
+  bool appends = false;    // O_APPEND: writes go to the end, whatever their offset
+  std::uint64_t size = 0;  // the file has at least so many bytes
   dev_t device = 0;
   ino_t inode = 0;
 };
@@ -54,7 +54,7 @@ class file_table {
     file.inode = status.st_ino;
     // Only regular files have an end that moves.
     file.size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : unlimited;
-    const auto same = std::find_if(files_.begin(), files_.end(), [&](const open_file& other) {
+    const auto same = std::ranges::find_if(files_, [&](const open_file& other) {
       return other.examined && &other != &file && other.device == file.device && other.inode == file.inode;
     });
     if (same == files_.end()) return;
@@ -75,7 +75,7 @@ class file_table {
 
  private:
   std::vector<open_file>::iterator find(int fd) noexcept {
-    return std::lower_bound(files_.begin(), files_.end(), fd, [](const open_file& file, int key) { return file.fd < key; });
+    return std::ranges::lower_bound(files_, fd, {}, &open_file::fd);
   }
 
   std::vector<open_file> files_;  // sorted by fd

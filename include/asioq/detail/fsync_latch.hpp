@@ -19,7 +19,8 @@ class fsync_latch {
   bool applies(request_block& block) const noexcept {
     if (error_ == 0) return false;
     struct stat file;
-    if (!every_file_ && !(::fstat(block.fd, &file) == 0 && file.st_dev == device_ && file.st_ino == inode_)) return false;
+    if (!every_file_ && !(::fstat(block.fd, &file) == 0 && file.st_dev == device_ && file.st_ino == inode_))
+      return false;
     block.error = error_;
     return true;
   }

@@ -19,8 +19,8 @@ struct file_place {
 /// A range of bytes of one file in an `interval_tree`, together with its links there.
 struct interval {
   file_place begin;
-  file_place end;               // one past the last byte
-  std::uint64_t age = 0;        // unique; the oldest has the least
+  file_place end;         // one past the last byte
+  std::uint64_t age = 0;  // unique; the oldest has the least
   request_block* owner = nullptr;
 
   // The tree's: the root of a subtree of later and earlier ranges, and what is known of all ranges in it.
@@ -51,7 +51,8 @@ class interval_tree {
   void erase(const interval& range) noexcept { erase(root_, range); }
 
   /// A range that overlaps [begin, end) and is older than `age`; null if there is none.
-  [[nodiscard]] interval* find_overlap(const file_place& begin, const file_place& end, std::uint64_t age) const noexcept {
+  [[nodiscard]] interval* find_overlap(const file_place& begin, const file_place& end,
+                                       std::uint64_t age) const noexcept {
     return find_overlap(root_, begin, end, age);
   }
 
@@ -116,7 +117,8 @@ class interval_tree {
     update(*tree);
   }
 
-  static interval* find_overlap(interval* tree, const file_place& begin, const file_place& end, std::uint64_t age) noexcept {
+  static interval* find_overlap(interval* tree, const file_place& begin, const file_place& end,
+                                std::uint64_t age) noexcept {
     if (tree == nullptr || tree->last_end <= begin || tree->least_age >= age) return nullptr;
     if (interval* found = find_overlap(tree->left, begin, end, age)) return found;
     if (tree->begin >= end) return nullptr;

@@ -46,11 +46,11 @@ class io_engine final : public engine {
     publish();
   }
 
-  void await(std::uint64_t seen, std::uint64_t) noexcept override {
+  void await(std::uint64_t seen, std::uint64_t /*target*/) noexcept override {
     wait(seen, std::chrono::steady_clock::time_point::max());
   }
 
-  void await_until(std::uint64_t seen, std::uint64_t, std::uint64_t,
+  void await_until(std::uint64_t seen, std::uint64_t /*target*/, std::uint64_t /*submitted*/,
                    std::chrono::steady_clock::time_point deadline) override {
     wait(seen, deadline);
   }
@@ -107,10 +107,10 @@ class io_engine final : public engine {
       }
     }
     order_.complete(block);
-    // At once, so that the executor can begin it together with others. What it refuses now it is offered again.
+    // At once, so that the executor can begin it together with others.
     try {
       start_requests();
-    } catch (...) {
+    } catch (...) {  // NOLINT(bugprone-empty-catch): what it refuses now it is offered again by the owner's next call
     }
   }
 

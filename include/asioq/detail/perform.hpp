@@ -38,8 +38,14 @@ inline bool advance(request_block& block, std::size_t& from, ssize_t answer) noe
   if (block.is_sync()) return false;
   const std::size_t reached = from + static_cast<std::size_t>(answer);
   if (reached <= block.transferred) {
-    // Nothing new: the end of the file, for a read. (A repeated part ends so when the file does not end with a sector.)
-    if (block.is_write() && block.length != 0) block.error = EIO;
+    // Nothing new. For a read it is the end of the file (a repeated part ends so if the file does not end with a sector).
+    if (!block.is_write() || block.length == 0) return false;
+    // Why a write cannot go on, the kernel says only when asked for what is still to be written.
+    if (from < block.transferred) {
+      from = block.transferred;
+      return true;
+    }
+    block.error = EIO;
     return false;
   }
   block.transferred = from = reached;
@@ -64,9 +70,14 @@ inline ssize_t ask(const request_block& block, std::size_t from) noexcept {
     case asio_op::write_back:
       answer = at_position ? ::write(block.fd, data, length) : ::pwrite(block.fd, data, length, offset);
       break;
-    case asio_op::fsync: answer = ::fsync(block.fd); break;
-    case asio_op::fdatasync: answer = ::fdatasync(block.fd); break;
-    case asio_op::free: break;
+    case asio_op::fsync:
+      answer = ::fsync(block.fd);
+      break;
+    case asio_op::fdatasync:
+      answer = ::fdatasync(block.fd);
+      break;
+    case asio_op::free:
+      break;
   }
   return answer < 0 ? -errno : answer;
 }

@@ -56,12 +56,12 @@ struct ordering_part : interval {
   enum class state { outside, after_resume, blocked, ready, in_flight, done };
 
   state progress = state::outside;
-  bool excludes = false;                  // conflicts with reads, too, not with writes alone
-  waiting_list* waits_in = nullptr;       // the list it is in
-  request_block* before = nullptr;        // its neighbours there
+  bool excludes = false;             // conflicts with reads, too, not with writes alone
+  waiting_list* waits_in = nullptr;  // the list it is in
+  request_block* before = nullptr;   // its neighbours there
   request_block* behind = nullptr;
-  unsigned rank = 0;                      // see ready_queue
-  waiting_list waiters;                   // the requests that wait for this one
+  unsigned rank = 0;     // see ready_queue
+  waiting_list waiters;  // the requests that wait for this one
 };
 
 /// A request's part in `io_engine`, which alone uses it: the step it is at.
@@ -109,7 +109,7 @@ void waiting_list::remove(request_block& block) noexcept {
 }
 
 /// A FIFO of blocks linked by one of their members; nothing is allocated, no operation fails.
-template <request_block* request_block::*Link>
+template <request_block* request_block::* Link>
 class block_fifo {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }

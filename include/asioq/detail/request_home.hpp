@@ -46,7 +46,7 @@ class request_home {
   std::atomic<request_block*> returned_ = nullptr;
 
  private:
-  std::size_t buffer_size_;  // constant
+  std::size_t buffer_size_;                             // constant
   static inline request_block mark_{nullptr, nullptr};  // its address is all that matters
 };
 
@@ -126,7 +126,7 @@ class request_pool final : public request_home {
     const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
     try {
       auto* bytes = reinterpret_cast<std::byte*>(std::to_address(units));
-      request_block* block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
+      auto* const block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
       ++parts_;
       return *block;
     } catch (...) {
@@ -138,8 +138,9 @@ class request_pool final : public request_home {
   void free_block(request_block& block) noexcept {
     using buffer_traits = std::allocator_traits<rebound<buffer_unit>>;
     rebound<buffer_unit> buffers(allocator_);
-    auto* units = reinterpret_cast<buffer_unit*>(block.buffer);
-    buffer_traits::deallocate(buffers, std::pointer_traits<typename buffer_traits::pointer>::pointer_to(*units), units_);
+    auto* const units = reinterpret_cast<buffer_unit*>(block.buffer);
+    buffer_traits::deallocate(buffers, std::pointer_traits<typename buffer_traits::pointer>::pointer_to(*units),
+                              units_);
     free_with(allocator_, &block);
     --parts_;
   }
@@ -165,11 +166,11 @@ class request_pool final : public request_home {
     traits::deallocate(objects, std::pointer_traits<typename traits::pointer>::pointer_to(*object), 1);
   }
 
-  Allocator allocator_;           // constant
-  std::size_t units_;             // constant: allocation units in a buffer
-  std::size_t parts_ = 1;         // see above
+  Allocator allocator_;            // constant
+  std::size_t units_;              // constant: allocation units in a buffer
+  std::size_t parts_ = 1;          // see above
   request_block* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
-  std::mutex late_;               // serialises frees after the queue, since an allocator need not be thread-safe
+  std::mutex late_;                // serialises frees after the queue, since an allocator need not be thread-safe
 };
 
 }  // namespace asioq::detail

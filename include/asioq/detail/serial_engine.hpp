@@ -127,7 +127,9 @@ class serial_engine final : public task_engine {
   static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
 
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
-  static request_block* newest(std::uintptr_t word) noexcept { return reinterpret_cast<request_block*>(word & ~all_flags); }
+  static request_block* newest(std::uintptr_t word) noexcept {
+    return reinterpret_cast<request_block*>(word & ~all_flags);
+  }
 
   /// A task begins: it is the runner, if nobody else is.
   void run() noexcept override {
