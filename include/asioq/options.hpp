@@ -32,7 +32,7 @@ enum class failure_policy {
 /// The options of a queue, in the order that designated initialisers need.
 struct queue_options {
   /// Bytes in each request's buffer, > 0. Memory is taken in multiples of `buffer_alignment`.
-  std::size_t buffer_size = 64 * 1024;
+  std::size_t buffer_size = std::size_t{64} * 1024;
   /// Write-backs that may be submitted and not yet finished, > 0; the next `submit` of one waits for room.
   std::size_t max_writebacks = 16;
   /// See `execution_order`.
