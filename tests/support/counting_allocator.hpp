@@ -32,12 +32,12 @@ class counting_allocator {
     }
     ++log_->allocations;
     ++log_->live;
-    return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignof(T)}));
+    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{alignof(T)}));
   }
 
   void deallocate(T* memory, std::size_t) noexcept {
     --log_->live;
-    ::operator delete (memory, std::align_val_t{alignof(T)});
+    ::operator delete(memory, std::align_val_t{alignof(T)});
   }
 
   [[nodiscard]] memory_log* log() const noexcept { return log_; }

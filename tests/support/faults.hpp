@@ -13,7 +13,7 @@ namespace asioq_test {
 class signal_action {
  public:
   signal_action(int number, void (*handler)(int)) : number_(number) {
-    struct sigaction wanted {};
+    struct sigaction wanted{};
     wanted.sa_handler = handler;  // no SA_RESTART: system calls are interrupted
     if (::sigaction(number, &wanted, &old_) != 0) throw_errno("sigaction");
   }
@@ -23,7 +23,7 @@ class signal_action {
 
  private:
   int number_;
-  struct sigaction old_ {};
+  struct sigaction old_{};
 };
 
 /// No file of this process can grow beyond `bytes` while this lives: not even the report of the tests.

@@ -81,7 +81,7 @@ inline descriptor reopen(const descriptor& file, int flags) {
 
 /// All of a file, whatever its position is.
 inline std::string contents(const descriptor& file) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw_errno("fstat");
   std::string all(static_cast<std::size_t>(status.st_size), '\0');
   for (std::size_t done = 0; done < all.size();) {

@@ -53,7 +53,7 @@ void check_no_allocation(Queue& queue) {
 TEST_CASE("operator new is counted", "[allocation]") {
   const long before = news;
   ::operator delete(::operator new(1));
-  ::operator delete (::operator new (1, std::align_val_t{128}), std::align_val_t{128});
+  ::operator delete(::operator new(1, std::align_val_t{128}), std::align_val_t{128});
   const long after = news;
   CHECK(after == before + 2);
 }
