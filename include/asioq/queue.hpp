@@ -31,23 +31,26 @@ namespace asioq {
 /// Take a request with `get()`, prepare it, `submit()` it, collect it with one of the waits; destroying the handle
 /// recycles its buffer. A write-back needs no collecting unless it fails.
 ///
-/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
-/// order, whatever the executor. Requests of different queues may interleave and run at the same time. That a request has
-/// finished does not make its data durable; only an fsync or fdatasync after it does.
+/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
+/// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
+/// what comes of it is the same. Requests of different queues may interleave. That a request has finished does not make its
+/// data durable; only an fsync or fdatasync after it does.
 ///
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on). Another
 /// thread may take over if that is synchronised. Operations run on the executor; a call that blocks (`wait`, `sync`,
 /// `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, when nobody has
 /// begun. So no call ever waits for an executor that is busy with something else.
 ///
-/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must run
-/// tasks as long as the queue lives, and run or drop none of them; a task may come later than the queue's end and then does nothing.
+/// On an `io_executor` there are no tasks: operations are begun and completed inside the owner's calls.
+///
+/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work as long
+/// as the queue lives, and call every task; a task that comes after the queue's end does nothing.
 ///
 /// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle, and
 /// freed when the queue goes (or the handle, if that is later), one at a time. The queue itself takes one small object
 /// from `operator new`, which a late task may need longer than the allocator lives. Nothing else allocates.
 ///
-/// @tparam Executor runs the operations; see `executor`.
+/// @tparam Executor runs the operations; see `executor` and `io_executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.
 template <queue_executor Executor, class Allocator>
 class basic_asio_queue {
