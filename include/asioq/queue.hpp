@@ -4,10 +4,8 @@
 /// The ordered queue.
 
 #include <asioq/default_executor.hpp>
-#include <asioq/detail/concurrent_engine.hpp>
-#include <asioq/detail/io_engine.hpp>
+#include <asioq/detail/make_engine.hpp>
 #include <asioq/detail/request_home.hpp>
-#include <asioq/detail/serial_engine.hpp>
 #include <asioq/detail/single_user.hpp>
 #include <asioq/detail/time.hpp>
 #include <asioq/error.hpp>
@@ -239,17 +237,8 @@ class basic_asio_queue {
   }
 
   detail::engine& make_engine() {
-    const bool serial = options_.order == execution_order::strict;
     try {
-      if constexpr (io_executor<Executor>) {
-        return *new detail::io_engine<Executor>(executor_, options_.max_writebacks, serial ? 1 : options_.max_in_flight,
-                                                options_.on_failure);
-      } else {
-        const detail::executor_reference reference(executor_);
-        if (serial) return *new detail::serial_engine(reference, options_.max_writebacks, options_.on_failure);
-        return *new detail::concurrent_engine(reference, options_.max_writebacks, options_.max_in_flight,
-                                              options_.on_failure);
-      }
+      return detail::make_engine(executor_, options_);
     } catch (...) {
       pool_.close();
       throw;
