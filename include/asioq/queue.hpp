@@ -303,13 +303,13 @@ class basic_asio_queue {
 
   void throw_if_write_back_failed() {
     if (failed_writebacks_ == 0) return;
-    const detail::request_block* oldest = nullptr;
-    for (detail::request_block* block = done_.front(); block != nullptr; block = block->next) {
-      if (block->op != asio_op::write_back) continue;
-      block->reported = true;
-      if (oldest == nullptr) oldest = block;
-    }
-    throw write_back_error({oldest->error, std::system_category()}, oldest->fd, oldest->offset, oldest->length);
+    const detail::request_block* oldest = done_.front();
+    while (oldest->op != asio_op::write_back) oldest = oldest->next;
+    // Made before anything counts as reported: it may throw std::bad_alloc instead.
+    write_back_error error({oldest->error, std::system_category()}, oldest->fd, oldest->offset, oldest->length);
+    for (detail::request_block* block = done_.front(); block != nullptr; block = block->next)
+      if (block->op == asio_op::write_back) block->reported = true;
+    throw error;
   }
 
   void finish_all() noexcept {

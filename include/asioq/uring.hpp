@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace asioq {
 
@@ -88,6 +89,7 @@ class uring_context {
 
  private:
   static constexpr unsigned batch = 8;
+  static constexpr std::int64_t most_repeats = 100;                   // of one operation; `result` counts them
   static constexpr std::size_t longest_step = std::size_t{1} << 30U;  // the kernel's length has 32 bits
 
   int set_up(unsigned entries) noexcept {
@@ -185,6 +187,7 @@ class uring_context {
   /// Completes what the kernel has completed; returns whether anything was. New operations may be started meanwhile.
   bool take_completions() noexcept {
     bool any = false;
+    io_operation* repeated = nullptr;  // linked by `next`; begun after the loop, which would have no end otherwise
     ::io_uring_cqe* completion = nullptr;
     completing_ = true;
     while (::io_uring_peek_cqe(&ring_, &completion) == 0 && completion != nullptr) {
@@ -193,11 +196,14 @@ class uring_context {
       ::io_uring_cqe_seen(&ring_, completion);
       --outstanding_;
       any = true;
-      if (must_repeat(operation, result))
-        start(operation);
-      else
+      if (must_repeat(operation, result) && ++operation.result < most_repeats) {
+        operation.next = std::exchange(repeated, &operation);
+      } else {
+        operation.result = 0;
         operation.complete(result);
+      }
     }
+    while (repeated != nullptr) start(*std::exchange(repeated, repeated->next));
     completing_ = false;
     return any;
   }

@@ -9,4 +9,5 @@ struct my_executor {
 #endif
 };
 
+static_assert(asioq::executor<my_executor>);  // says what is missing
 asioq::basic_asio_queue<my_executor> queue;

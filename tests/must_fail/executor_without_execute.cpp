@@ -9,4 +9,5 @@ struct my_executor {
   bool operator==(const my_executor&) const = default;
 };
 
+static_assert(asioq::executor<my_executor>);  // says what is missing
 asioq::basic_asio_queue<my_executor> queue;

@@ -99,7 +99,9 @@ class concurrent_engine final : public task_engine {
       // so does what comes after it.
       const bool replaced = add_tasks(lock, left <= 1 ? 1 : 0) && left <= 1;
       carry_out(*block, lock);
-      if (replaced) break;
+      // The other may have come too early and gone again: what has become ready meanwhile is then for this one.
+      if (replaced && !needs_task()) break;
+      if (left <= 1) left = requests_per_turn;
       block = order_.next();
     }
     settle(lock);

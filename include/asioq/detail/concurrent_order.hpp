@@ -31,7 +31,8 @@ class concurrent_order {
   /// Adds a request, the youngest. May throw `std::bad_alloc`; then it has not been added.
   void add(request_block& block) {
     if (!after_resume_.empty() || (block.ends_hold && !unfinished_.empty())) {
-      hazards_.reserve(++after_resume_count_);
+      hazards_.reserve(after_resume_count_ + 1);
+      ++after_resume_count_;
       block.order.progress = state::after_resume;
       after_resume_.push_back(block);
     } else {

@@ -18,6 +18,7 @@ struct open_file {
   std::size_t users = 0;   // unfinished requests that name it
   bool examined = false;   // whether the kernel has been asked for the rest
   std::uint64_t id = 0;    // the same for descriptors of the same file
+  bool is_stream = false;  // offsets may not mean anything: a pipe, a terminal
   bool appends = false;    // O_APPEND: writes go to the end, whatever their offset
   std::uint64_t size = 0;  // the file has at least so many bytes
   dev_t device = 0;
@@ -50,6 +51,7 @@ class file_table {
     file.appends = flags >= 0 && (flags & O_APPEND) != 0;
     struct stat status;
     if (::fstat(file.fd, &status) != 0) return;  // no file: its requests will fail, whatever their order
+    file.is_stream = !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
     file.device = status.st_dev;
     file.inode = status.st_ino;
     // Only regular files have an end that moves.

@@ -16,7 +16,8 @@ namespace asioq::detail {
 /// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
 /// - a positional write stands for its bytes and excludes all;
-/// - fsync, fdatasync, whatever uses the file's position, and a write with O_APPEND stand for the whole file and exclude all.
+/// - fsync, fdatasync, whatever uses the file's position, a write with O_APPEND, and everything on a pipe or a device that
+///   is no disk stand for the whole file and exclude all.
 ///
 /// Descriptors of the same file are recognised by device and inode. Ranges are kept in two interval trees, so that to find
 /// a request that is in the way takes logarithmic time. A blocked request waits in the list of *one* that is in its
@@ -74,7 +75,8 @@ class hazards {
 
   void insert(request_block& block, const open_file& file) noexcept {
     constexpr std::uint64_t file_end = file_table::unlimited;
-    const bool positional = block.offset != current_position && !block.is_sync() && !(block.is_write() && file.appends);
+    const bool positional =
+        block.offset != current_position && !block.is_sync() && !file.is_stream && !(block.is_write() && file.appends);
     std::uint64_t begin = positional ? block.offset : 0;
     std::uint64_t end = positional ? block.offset + block.length : file_end;
     block.order.excludes = !positional || block.is_write();
