@@ -2,6 +2,7 @@
 
 #include <memory_resource>
 #include <type_traits>
+#include <vector>
 
 #include "catch.hpp"
 #include "child.hpp"
@@ -56,6 +57,41 @@ TEST_CASE("a queue tells its options and its executor", "[queue]") {
 TEST_CASE("no request in flight at all is refused", "[queue][bad_use]") {
   CHECK_THROWS_AS((inline_queue{{.order = asioq::execution_order::as_if_serial, .max_in_flight = 0}}),
                   std::invalid_argument);
+}
+
+namespace {
+
+/// Keeps the first task; runs those that it is given while it runs one.
+class nesting_sink : public task_sink {
+ public:
+  void execute(asioq::task work) override {
+    if (running_)
+      work();
+    else
+      kept_.push_back(work);
+  }
+  void run_first() {
+    running_ = true;
+    kept_.front()();
+    running_ = false;
+    kept_.erase(kept_.begin());
+  }
+
+ private:
+  std::vector<asioq::task> kept_;
+  bool running_ = false;
+};
+
+}  // namespace
+
+TEST_CASE("as if serial, a worker whose turn is over leaves nothing to a successor that found nothing",
+          "[queue][order]") {
+  nesting_sink sink;
+  const descriptor null = open_path("/dev/null", O_WRONLY);
+  asioq::basic_asio_queue<custom_executor> queue{{&sink}, {.order = asioq::execution_order::as_if_serial}};
+  for (int i = 0; i < 200; ++i) queue.submit(write_of(queue, null, "x"));  // each waits for the one before
+  sink.run_first();
+  CHECK(queue.running_requests() == 0);
 }
 
 TEST_CASE("a failure that nobody was told of ends the program, with a message", "[queue][lost]") {
