@@ -306,10 +306,10 @@ class basic_asio_queue {
     const detail::request_block* oldest = done_.front();
     while (oldest->op != asio_op::write_back) oldest = oldest->next;
     // Made before anything counts as reported: it may throw std::bad_alloc instead.
-    write_back_error error({oldest->error, std::system_category()}, oldest->fd, oldest->offset, oldest->length);
+    const write_back_error error({oldest->error, std::system_category()}, oldest->fd, oldest->offset, oldest->length);
     for (detail::request_block* block = done_.front(); block != nullptr; block = block->next)
       if (block->op == asio_op::write_back) block->reported = true;
-    throw error;
+    throw write_back_error(error);
   }
 
   void finish_all() noexcept {
