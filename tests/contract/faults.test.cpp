@@ -6,6 +6,23 @@
 
 using namespace asioq_test;
 
+namespace {
+
+/// Runs the body on every executor with a file that is open with O_DIRECT, where there can be one.
+template <class Body>
+void with_direct_file(Body body) {
+  on_every_executor([&](const auto& world) {
+    const std::optional<descriptor> file = direct_file();
+    if (!file) {
+      WARN(no_direct_io);
+      return;
+    }
+    body(world, *file);
+  });
+}
+
+}  // namespace
+
 TEST_CASE("a write to a full device fails with no bytes moved", "[fault]") {
   on_every_executor([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
@@ -107,17 +124,12 @@ TEST_CASE("a write that fills the file system reports the bytes before it and th
 }
 
 TEST_CASE("direct transfers work with the buffers as they are", "[fault][direct]") {
-  on_every_executor([](const auto& world) {
-    const std::optional<descriptor> file = direct_file();
-    if (!file) {
-      WARN(no_direct_io);
-      return;
-    }
+  with_direct_file([](const auto& world, const descriptor& file) {
     const std::string text = pattern(65536);
     auto queue = world.queue({.buffer_size = 65536});
-    queue.submit(write_back_of(queue, *file, text, 0));
-    queue.submit(write_of(queue, *file, text.substr(0, 4096), 65536));
-    queue.submit(read_of(queue, *file, 65536, 4096));
+    queue.submit(write_back_of(queue, file, text, 0));
+    queue.submit(write_of(queue, file, text.substr(0, 4096), 65536));
+    queue.submit(read_of(queue, file, 65536, 4096));
     const std::vector<outcome> all = drain(queue);
     REQUIRE(all.size() == 2);
     CHECK((!all[0].error && all[0].bytes == 4096));
@@ -127,18 +139,13 @@ TEST_CASE("direct transfers work with the buffers as they are", "[fault][direct]
 }
 
 TEST_CASE("a misaligned direct transfer is refused by the kernel, and says so", "[fault][direct]") {
-  on_every_executor([](const auto& world) {
-    const std::optional<descriptor> file = direct_file();
-    if (!file) {
-      WARN(no_direct_io);
-      return;
-    }
+  with_direct_file([](const auto& world, const descriptor& file) {
     auto queue = world.queue({.buffer_size = 4096});
-    queue.submit(write_of(queue, *file, std::string(4096, 'x'), 0));
-    queue.submit(write_of(queue, *file, std::string(4096, 'x'), 1));
-    queue.submit(write_of(queue, *file, std::string(100, 'x'), 4096));
-    queue.submit(read_of(queue, *file, 100, 0));
-    queue.submit(read_of(queue, *file, 512, 1));
+    queue.submit(write_of(queue, file, std::string(4096, 'x'), 0));
+    queue.submit(write_of(queue, file, std::string(4096, 'x'), 1));
+    queue.submit(write_of(queue, file, std::string(100, 'x'), 4096));
+    queue.submit(read_of(queue, file, 100, 0));
+    queue.submit(read_of(queue, file, 512, 1));
     const std::vector<outcome> all = drain(queue);
     REQUIRE(all.size() == 5);
     CHECK_FALSE(all[0].error);
@@ -147,23 +154,18 @@ TEST_CASE("a misaligned direct transfer is refused by the kernel, and says so", 
 }
 
 TEST_CASE("a direct read near the end of the file is short and successful", "[fault][direct]") {
-  on_every_executor([](const auto& world) {
-    const std::optional<descriptor> file = direct_file();
-    if (!file) {
-      WARN(no_direct_io);
-      return;
-    }
+  with_direct_file([](const auto& world, const descriptor& file) {
     const std::string text = pattern(3 * 4096 + 904);
     {
-      const descriptor buffered = reopen(*file, O_RDWR);
+      const descriptor buffered = reopen(file, O_RDWR);
       set_contents(buffered, text);
       REQUIRE(::fsync(buffered.get()) == 0);
     }
     auto queue = world.queue({.buffer_size = 65536});
-    queue.submit(read_of(queue, *file, 4096, 3 * 4096));
-    queue.submit(read_of(queue, *file, 65536, 0));
-    queue.submit(read_of(queue, *file, 4096, 4 * 4096));
-    queue.submit(read_of(queue, *file, 65536));  // at its position, so one read(2)
+    queue.submit(read_of(queue, file, 4096, 3 * 4096));
+    queue.submit(read_of(queue, file, 65536, 0));
+    queue.submit(read_of(queue, file, 4096, 4 * 4096));
+    queue.submit(read_of(queue, file, 65536));  // at its position, so one read(2)
     const std::vector<outcome> all = drain(queue);
     REQUIRE(all.size() == 4);
     for (const outcome& one : all) CHECK_FALSE(one.error);
@@ -175,21 +177,16 @@ TEST_CASE("a direct read near the end of the file is short and successful", "[fa
 }
 
 TEST_CASE("a direct write that stops at the file size limit reports the bytes before it", "[fault][direct][short]") {
-  on_every_executor([](const auto& world) {
-    const std::optional<descriptor> file = direct_file();
-    if (!file) {
-      WARN(no_direct_io);
-      return;
-    }
+  with_direct_file([](const auto& world, const descriptor& file) {
     const std::string text = pattern(65536);
     auto queue = world.queue({.buffer_size = 65536});
     asioq::asio_request done;
     {
       const file_size_limit limit(36864);
-      done = run(queue, write_of(queue, *file, text, 0));
+      done = run(queue, write_of(queue, file, text, 0));
     }
     CHECK(done.error() == std::errc::file_too_large);
     CHECK(done.bytes_transferred() == 36864);
-    CHECK((contents(reopen(*file, O_RDONLY)) == text.substr(0, 36864)));
+    CHECK((contents(reopen(file, O_RDONLY)) == text.substr(0, 36864)));
   });
 }

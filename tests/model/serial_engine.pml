@@ -155,7 +155,7 @@ idle:
     :: !pending && deleted > 0 -> goto stop
     fi
   };
-  atomic {                                                                   /* arrive() */
+  atomic {                                                                   /* run() */
     live; old = word; word = (word & ~SCHEDULED) | RUNNING;
     if
     :: (old & RUNNING) == 0 -> old = 0; starts_running()
@@ -210,7 +210,7 @@ awake:
   fi;
   goto handed_over;
 nested:
-  step(assert((word & RUNNING) != 0); word = word & ~SCHEDULED);             /* arrive() */
+  step(assert((word & RUNNING) != 0); word = word & ~SCHEDULED);             /* run() */
   atomic { leave() };
 handed_over:
   if :: threw -> step(threw = 0; shares--); step(word = word & ~SCHEDULED; goto drain) :: else fi;
@@ -422,7 +422,7 @@ blocking: /* wait(), sync(), the destructor */
   if :: asleep == 1 -> step(wake > 0 -> wake--; asleep = 0) :: else -> stop_waiting() fi;
   goto blocking;
 
-timed: /* wait_until(); try_wait() is one whose time is over after ensure_scheduled() */
+timed: /* wait_until(); try_wait() is one whose time is over after poll() */
   harvest();
   atomic {
     if
@@ -432,7 +432,7 @@ timed: /* wait_until(); try_wait() is one whose time is over after ensure_schedu
     fi;
     if :: goto next_call :: next_to_collect() fi                             /* now() < end? */
   };
-  step(old = word & (RUNNING | SCHEDULED));                                  /* ensure_scheduled() */
+  step(old = word & (RUNNING | SCHEDULED));                                  /* poll() */
   if :: old == 0 -> step(old = (finished == submitted)) :: else fi;
   if
   :: old == 0 ->

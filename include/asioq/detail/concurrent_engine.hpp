@@ -16,7 +16,8 @@ namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`, which nobody holds during a system call. A task is a worker: it takes the
+/// The order is in `order_`, under `mutex_`, which nobody holds while a request is carried out or a thread is woken (but
+/// while the kernel is asked which file a descriptor is: see file_table). A task is a worker: it takes the
 /// oldest request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with
 /// the executor, as requests that could be carried out by them, so one task serves many requests, and a submission
 /// hands over a new one only if all others are busy.
@@ -64,9 +65,7 @@ class concurrent_engine final : public task_engine {
     wake_.acquire();
   }
 
-  void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
-                   std::chrono::steady_clock::time_point deadline) override {
-    poll(submitted);
+  void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin_.until([&] { return finished() >= target; })) return;
     std::unique_lock lock(mutex_);
     if (finished() != seen) return;

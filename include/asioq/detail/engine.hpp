@@ -27,8 +27,8 @@ class engine {
   /// Blocks until `finished()` has reached `target`, or a request has failed since it was `seen`. May return early.
   virtual void await(std::uint64_t seen, std::uint64_t target) noexcept = 0;
 
-  /// The same, but gives up at the deadline, and never carries out a request. Throws as `poll`.
-  virtual void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
+  /// The same after `poll`, but gives up at the deadline, and never carries out a request.
+  virtual void await_until(std::uint64_t seen, std::uint64_t target,
                            std::chrono::steady_clock::time_point deadline) = 0;
 
   /// Takes the permit of a write-back that is about to be submitted. By `finished()` there is one: does not block.

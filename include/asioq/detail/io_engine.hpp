@@ -50,7 +50,7 @@ class io_engine final : public engine {
     wait(seen, std::chrono::steady_clock::time_point::max());
   }
 
-  void await_until(std::uint64_t seen, std::uint64_t /*target*/, std::uint64_t /*submitted*/,
+  void await_until(std::uint64_t seen, std::uint64_t /*target*/,
                    std::chrono::steady_clock::time_point deadline) override {
     wait(seen, deadline);
   }

@@ -101,7 +101,7 @@ class request_pool final : public request_home {
     std::unique_lock lock(late_);
     for (request_block* list : {idle_, returned})
       while (list != nullptr) free_block(*std::exchange(list, list->next));
-    leave(lock);
+    if (--parts_ == 0) destroy(lock);
   }
 
  private:
@@ -109,10 +109,6 @@ class request_pool final : public request_home {
     std::unique_lock lock(late_);
     free_block(block);
     if (parts_ == 0) destroy(lock);
-  }
-
-  void leave(std::unique_lock<std::mutex>& lock) noexcept {
-    if (--parts_ == 0) destroy(lock);
   }
 
   void destroy(std::unique_lock<std::mutex>& lock) noexcept {

@@ -40,12 +40,11 @@ namespace asioq::detail {
 ///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox is
 ///    empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set; the
 ///    only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
-///    owner's next call (`ensure_scheduled`) or wait.
+///    owner's next call of `poll()` or wait.
 /// 4. No wake-up is lost. The owner sets waiting, then reads `finished_`; the runner stores `finished_`, then reads
 ///    waiting; all four are sequentially consistent, so one of them sees the other. A blocked owner never depends on the
 ///    executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody is
 ///    running; and a runner does not leave before all is finished while either is set.
-///
 /// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the queue's
 ///    destructor waits. The engine itself is shared with the task on its way: see task_engine.
 class serial_engine final : public task_engine {
@@ -94,9 +93,7 @@ class serial_engine final : public task_engine {
       stop_waiting();
   }
 
-  void await_until(std::uint64_t seen, std::uint64_t target, std::uint64_t submitted,
-                   std::chrono::steady_clock::time_point deadline) override {
-    poll(submitted);
+  void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin(target)) return;
     wake_at_.store(target, std::memory_order_relaxed);
     word_.fetch_or(waiting);
@@ -224,14 +221,7 @@ class serial_engine final : public task_engine {
   bool yield() noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     if ((old & (waiting | urgent)) != 0 || (ready_.empty() && newest(old) == nullptr)) return false;
-    if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0) {
-      try {
-        hand_over();
-      } catch (...) {
-        word_.fetch_and(~scheduled, std::memory_order_relaxed);
-        return false;
-      }
-    }
+    if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0 && !try_hand_over()) return false;
     old = word_.load(std::memory_order_relaxed);
     do {
       if ((old & (waiting | urgent)) != 0 || (old & scheduled) == 0) return false;
@@ -248,12 +238,18 @@ class serial_engine final : public task_engine {
       left = old & ~running;
       if (more || newest(old) != nullptr) left |= scheduled;
     } while (!word_.compare_exchange_weak(old, left, std::memory_order_release, std::memory_order_relaxed));
-    if ((old & scheduled) != 0 || (left & scheduled) == 0) return;
+    // If the executor refuses, the owner's next call tries again, or does the work itself.
+    if ((old & scheduled) == 0 && (left & scheduled) != 0) try_hand_over();
+  }
+
+  /// Who has set scheduled: hands over the task, or clears scheduled again if the executor refuses. Returns which.
+  bool try_hand_over() noexcept {
     try {
       hand_over();
+      return true;
     } catch (...) {
-      // Not now. The owner's next call tries again, or does the work itself.
       word_.fetch_and(~scheduled, std::memory_order_relaxed);
+      return false;
     }
   }
 
