@@ -1,6 +1,8 @@
 #include <asioq/asioq.hpp>
 
+#include <atomic>
 #include <memory_resource>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -91,6 +93,56 @@ TEST_CASE("as if serial, a worker whose turn is over leaves nothing to a success
   asioq::basic_asio_queue<custom_executor> queue{{&sink}, {.order = asioq::execution_order::as_if_serial}};
   for (int i = 0; i < 200; ++i) queue.submit(write_of(queue, null, "x"));  // each waits for the one before
   sink.run_first();
+  CHECK(queue.running_requests() == 0);
+}
+
+namespace {
+
+/// Runs the first task on a thread, refuses the second, and keeps all others until it goes.
+class once_sink : public task_sink {
+ public:
+  ~once_sink() override {
+    for (const asioq::task& work : kept_) work();
+  }
+  void execute(asioq::task work) override {
+    switch (calls_++) {
+      case 0:
+        thread_ = std::jthread([this, work] {
+          work();
+          ran_.store(true, std::memory_order_relaxed);
+        });
+        break;
+      case 1:
+        throw refusal();
+      default:
+        kept_.push_back(work);
+    }
+  }
+  /// Waits for the first, but relaxed: what it has done is not visible for that.
+  void await_first() const {
+    while (!ran_.load(std::memory_order_relaxed)) std::this_thread::yield();
+  }
+
+ private:
+  int calls_ = 0;
+  std::vector<asioq::task> kept_;
+  std::atomic<bool> ran_ = false;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+// ThreadSanitizer sees it if the queue itself does not hand over all that the last runner has left.
+TEST_CASE("a refused task does not cut the owner off from the last runner", "[queue][executor]") {
+  once_sink sink;
+  const descriptor null = open_path("/dev/null", O_WRONLY);
+  asioq::basic_asio_queue<custom_executor> queue{{&sink}, {.buffer_size = 512}};
+  queue.submit(write_of(queue, null, "x"));
+  sink.await_first();
+  asioq::asio_request refused = write_of(queue, null, "x");
+  CHECK_THROWS_AS(queue.submit(std::move(refused)), refusal);
+  queue.submit(std::move(refused));
+  queue.sync();  // carries it out, as nobody else does
   CHECK(queue.running_requests() == 0);
 }
 

@@ -34,6 +34,7 @@ namespace asioq::detail {
 ///    first `finished_` submitted ones.
 /// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
 ///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
+///    Whatever happens to the word between the two is a read-modify-write, never a plain store, so the release lasts.
 ///    `finished_` is stored after the results and read with at least acquire: the owner sees the results, and only then
 ///    touches the request again.
 /// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
@@ -65,8 +66,9 @@ class serial_engine final : public task_engine {
     try {
       hand_over();
     } catch (...) {
-      // No task, no runner: the word is the owner's alone. Release, as what stays in the inbox was pushed with release.
-      word_.store(old, std::memory_order_release);
+      // No task, no runner: the word is the owner's alone. But no store: it would end the release sequences of the last
+      // runner and of what stays in the inbox, and the next runner would see neither.
+      word_.exchange(old, std::memory_order_relaxed);
       throw;
     }
   }
