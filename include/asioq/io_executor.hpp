@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <variant>
 
 namespace asioq {
 
@@ -73,7 +74,8 @@ class io_operation {
 ///   complete it. If it throws it has not taken it.
 /// - `poll()` begins what was kept, and completes what is ready; does not block.
 /// - `wait_until(deadline)` does the same, and blocks until something has been completed or the deadline has come. It
-///   may return early. `time_point::max()` means no deadline. Not called unless something was started.
+///   may return early. `time_point::max()` means no deadline. Not called unless something was started; called again by
+///   whoever has to wait, whether it returned or threw.
 template <class T>
 concept io_executor =
     std::copy_constructible<T> && std::equality_comparable<T> &&
@@ -83,8 +85,20 @@ concept io_executor =
       target.wait_until(deadline);
     };
 
-/// What a queue can be on: something that runs tasks, or something that carries out file operations itself.
+namespace detail {
+
 template <class T>
-concept queue_executor = executor<T> || io_executor<T>;
+inline constexpr bool is_choice_of_executors = false;
+template <class... Executors>
+inline constexpr bool is_choice_of_executors<std::variant<Executors...>> =
+    ((executor<Executors> || io_executor<Executors>) && ...);
+
+}  // namespace detail
+
+/// What a queue can be on: something that runs tasks, something that carries out file operations itself, or a
+/// `std::variant` of such, whose choice is made when the program runs.
+template <class T>
+concept queue_executor =
+    executor<T> || io_executor<T> || (std::equality_comparable<T> && detail::is_choice_of_executors<T>);
 
 }  // namespace asioq

@@ -174,7 +174,7 @@ class basic_asio_queue {
     while (done_.empty() && !outstanding_.empty()) {
       const auto now = Clock::now();
       if (now >= end) break;
-      engine_.await_until(harvested_, next_to_collect(), detail::time_after(end - now));
+      engine_.await_until(harvested_, next_to_collect(), detail::time_after(detail::time_between(now, end)));
       harvest();
     }
     return collect();

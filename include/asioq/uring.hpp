@@ -3,6 +3,7 @@
 /// @file
 /// An executor on Linux's io_uring. Needs liburing (2.3 or later); the other headers do not.
 
+#include <asioq/default_executor.hpp>
 #include <asioq/detail/single_user.hpp>
 #include <asioq/io_executor.hpp>
 
@@ -15,9 +16,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 namespace asioq {
 
@@ -58,9 +61,10 @@ class uring_context {
   };
 
   /// Rings for `entries` operations, 1 to 32768, rounded up by the kernel to a power of two; more wait in user space. Throws
-  /// `std::system_error` if the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old),
-  /// ENOMEM (RLIMIT_MEMLOCK), EINVAL.
+  /// `std::invalid_argument` for any other number, and `std::system_error` if the kernel refuses: EPERM (forbidden by
+  /// policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
   explicit uring_context(unsigned entries) {
+    if (entries == 0 || entries > most_entries) throw std::invalid_argument("asioq: a ring has 1 to 32768 entries");
     if (const int error = set_up(entries); error != 0)
       throw std::system_error(error, std::system_category(), "asioq: cannot set up io_uring");
   }
@@ -88,6 +92,7 @@ class uring_context {
   }
 
  private:
+  static constexpr unsigned most_entries = 32768;  // the kernel's limit
   static constexpr unsigned batch = 8;
   static constexpr std::int64_t most_repeats = 100;                   // of one operation; `result` counts them
   static constexpr std::size_t longest_step = std::size_t{1} << 30U;  // the kernel's length has 32 bits
@@ -232,5 +237,46 @@ class uring_context {
 };
 
 static_assert(io_executor<uring_context::executor_type>);
+
+/// io_uring if it works here, else the program's default pool: the queues have one type and behave the same.
+///
+/// What is said of `uring_context` about threads and lifetime goes for this, whichever it is: so a program that keeps to
+/// it works with both.
+class uring_or_pool {
+ public:
+  /// What to give to a queue.
+  using executor_type = std::variant<uring_context::executor_type, default_executor>;
+
+  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason. Throws
+  /// `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
+  explicit uring_or_pool(unsigned entries) {
+    try {
+      ring_.emplace(entries);
+    } catch (const std::system_error& refusal) {
+      reason_ = refusal.code();
+      pool_.emplace();
+    }
+  }
+
+  uring_or_pool(const uring_or_pool&) = delete;
+  uring_or_pool& operator=(const uring_or_pool&) = delete;
+  ~uring_or_pool() = default;
+
+  /// An executor on what there is.
+  [[nodiscard]] executor_type executor() noexcept {
+    if (ring_) return ring_->executor();
+    return *pool_;
+  }
+
+  /// Whether it is io_uring.
+  [[nodiscard]] bool uses_uring() const noexcept { return ring_.has_value(); }
+  /// Why it is not; empty if it is.
+  [[nodiscard]] std::error_code reason() const noexcept { return reason_; }
+
+ private:
+  std::optional<uring_context> ring_;
+  std::optional<default_executor> pool_;  // if there is no ring
+  std::error_code reason_;
+};
 
 }  // namespace asioq

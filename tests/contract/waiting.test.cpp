@@ -96,6 +96,20 @@ TEST_CASE("a timed wait ends when a request does", "[wait][timed]") {
   });
 }
 
+namespace {
+
+/// A clock that began to count in the future.
+struct countdown {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<countdown>;
+  static constexpr bool is_steady = true;
+  static time_point now() { return time_point(std::chrono::steady_clock::now().time_since_epoch() - 1000000h); }
+};
+
+}  // namespace
+
 TEST_CASE("a timed wait takes any duration and any time point, the largest too", "[wait][timed]") {
   on_every_threaded_executor([](const auto& world) {
     using std::chrono::steady_clock;
@@ -116,6 +130,7 @@ TEST_CASE("a timed wait takes any duration and any time point, the largest too",
     CHECK(with_data([&] { return queue.wait_for(float_seconds(3600)); }));
     CHECK(with_data([&] { return queue.wait_until(steady_clock::time_point::max()); }));
     CHECK(with_data([&] { return queue.wait_until(system_clock::time_point::max()); }));
+    CHECK(with_data([&] { return queue.wait_until(countdown::time_point::max()); }));
     CHECK(with_data([&] { return queue.wait_until(std::chrono::ceil<std::chrono::hours>(system_clock::now()) + 1h); }));
     queue.submit(read_of(queue, pipe.read_end, 10));
     CHECK_FALSE(queue.wait_for(float_seconds(0.001)));

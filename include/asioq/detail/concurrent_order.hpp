@@ -104,6 +104,13 @@ class concurrent_order {
     end(block);
   }
 
+  /// The request, in flight, could not be carried out to its end, for a reason that is not its file's.
+  void refuse(request_block& block, int error) noexcept {
+    --in_flight_;
+    block.error = error;
+    end(block);
+  }
+
   /// How many requests have finished: all that are older than the oldest which has not.
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_; }
   /// How many of these have failed.

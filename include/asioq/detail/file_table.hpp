@@ -1,5 +1,7 @@
 #pragma once
 
+#include <asioq/detail/file_identity.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -15,14 +17,13 @@ namespace asioq::detail {
 /// this cannot go stale; it is forgotten with the last such request, since the number may then mean another file.
 struct open_file {
   int fd = -1;
-  std::size_t users = 0;   // unfinished requests that name it
-  bool examined = false;   // whether the kernel has been asked for the rest
-  std::uint64_t id = 0;    // the same for descriptors of the same file
-  bool is_stream = false;  // offsets may not mean anything: a pipe, a terminal
-  bool appends = false;    // O_APPEND: writes go to the end, whatever their offset
-  std::uint64_t size = 0;  // the file has at least so many bytes
-  dev_t device = 0;
-  ino_t inode = 0;
+  std::size_t users = 0;     // unfinished requests that name it
+  bool examined = false;     // whether the kernel has been asked for the rest
+  std::uint64_t id = 0;      // the same for descriptors of the same file
+  bool is_stream = false;    // offsets may not mean anything: a pipe, a terminal
+  bool appends = false;      // O_APPEND: writes go to the end, whatever their offset
+  std::uint64_t size = 0;    // the file has at least so many bytes
+  file_identity identity{};  // if examined
 };
 
 /// The files of the unfinished requests, by descriptor.
@@ -52,12 +53,11 @@ class file_table {
     struct stat status;
     if (::fstat(file.fd, &status) != 0) return;  // no file: its requests will fail, whatever their order
     file.is_stream = !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
-    file.device = status.st_dev;
-    file.inode = status.st_ino;
+    file.identity = file_identity(status);
     // Only regular files have an end that moves.
     file.size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : unlimited;
     const auto same = std::ranges::find_if(files_, [&](const open_file& other) {
-      return other.examined && &other != &file && other.device == file.device && other.inode == file.inode;
+      return other.examined && &other != &file && other.identity == file.identity;
     });
     if (same == files_.end()) return;
     file.id = same->id;

@@ -41,8 +41,13 @@ class io_engine final : public engine {
 
   void poll(std::uint64_t submitted) override {
     if (finished() == submitted) return;
-    start_requests();
-    executor_.poll();
+    try {
+      start_requests();
+      executor_.poll();
+    } catch (...) {
+      publish();
+      throw;
+    }
     publish();
   }
 
@@ -103,10 +108,11 @@ class io_engine final : public engine {
         start_step(block);
         return;
       } catch (...) {
-        block.error = error_of_exception();
+        order_.refuse(block, error_of_exception());
       }
+    } else {
+      order_.complete(block);
     }
-    order_.complete(block);
     // At once, so that the executor can begin it together with others.
     try {
       start_requests();
@@ -131,10 +137,7 @@ class io_engine final : public engine {
       refusal = error_of_exception();
     }
     if (order_.in_flight() == 0 && refusal != 0) {
-      if (request_block* const block = order_.next()) {
-        block->error = refusal;
-        order_.complete(*block);
-      }
+      if (request_block* const block = order_.next()) order_.refuse(*block, refusal);
     }
     publish();
   }

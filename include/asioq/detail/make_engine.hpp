@@ -6,6 +6,8 @@
 #include <asioq/io_executor.hpp>
 #include <asioq/options.hpp>
 
+#include <variant>
+
 namespace asioq::detail {
 
 /// The engine for the executor and the options, from `operator new`. It refers to the executor until `leave()`.
@@ -15,6 +17,8 @@ engine& make_engine(const Executor& executor, const queue_options& options) {
   if constexpr (io_executor<Executor>) {
     return *new io_engine<Executor>(executor, options.max_writebacks, strict ? 1 : options.max_in_flight,
                                     options.on_failure);
+  } else if constexpr (is_choice_of_executors<Executor>) {
+    return std::visit([&](const auto& chosen) -> engine& { return make_engine(chosen, options); }, executor);
   } else {
     const executor_reference reference(executor);
     if (strict) return *new serial_engine(reference, options.max_writebacks, options.on_failure);

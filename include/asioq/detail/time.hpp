@@ -13,6 +13,15 @@ constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   return std::chrono::ceil<To>(from);
 }
 
+/// The time from `now` to `end`, which is later; the longest there is where it does not fit.
+template <class Clock, class Duration>
+constexpr Duration time_between(const std::chrono::time_point<Clock, Duration>& now,
+                                const std::chrono::time_point<Clock, Duration>& end) {
+  const bool fits =
+      now.time_since_epoch() >= Duration::zero() || end.time_since_epoch() <= Duration::max() + now.time_since_epoch();
+  return fits ? end - now : Duration::max();
+}
+
 /// The steady clock's time when `timeout` has passed, or its last.
 template <class Rep, class Period>
 std::chrono::steady_clock::time_point time_after(const std::chrono::duration<Rep, Period>& timeout) {
