@@ -3,9 +3,11 @@
 /// @file
 /// Threads that run the requests of any number of queues.
 
+#include <asioq/detail/spin.hpp>
 #include <asioq/detail/task_ring.hpp>
 #include <asioq/executor.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -58,18 +60,23 @@ class thread_pool {
 
  private:
   void push(task work) {
+    bool wakes = false;
     {
       const std::lock_guard lock(mutex_);
       tasks_.push(work);
+      wakes = tasks_.size() > (standing_by_ ? 1U : 0U);
     }
-    // Outside the lock: the woken worker would run into it. With no sleeper this makes no system call.
-    wake_.notify_one();
+    // Outside the lock: the other worker would run into it.
+    pushed_.fetch_add(1, std::memory_order_relaxed);
+    if (wakes) wake_.notify_one();
   }
 
   void work(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    // False only when a stop is requested and no task is left: what was accepted is run.
-    while (wake_.wait(lock, stop, [this] { return !tasks_.empty(); })) {
+    for (;;) {
+      if (tasks_.empty() && !standing_by_) stand_by(lock);
+      // False only when a stop is requested and no task is left: what was accepted is run.
+      if (!wake_.wait(lock, stop, [this] { return !tasks_.empty(); })) return;
       const task next = tasks_.pop();
       lock.unlock();
       next();
@@ -77,8 +84,23 @@ class thread_pool {
     }
   }
 
-  std::mutex mutex_;  // protects tasks_
+  /// One worker at a time looks a while for the next task before it sleeps: whoever pushes one spares the wake-up, which
+  /// costs more than many a transfer. It counts on this worker for one task, and this worker looks again under the lock.
+  void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
+    standing_by_ = true;
+    const unsigned before = pushed_.load(std::memory_order_relaxed);
+    lock.unlock();
+    spin_.until([&] { return pushed_.load(std::memory_order_relaxed) != before; });
+    lock.lock();
+    standing_by_ = false;
+  }
+
+  std::mutex mutex_;  // protects tasks_ and standing_by_
   detail::task_ring tasks_;
+  bool standing_by_ = false;    // a worker is in stand_by(): it will look at tasks_ without being woken
+  detail::adaptive_spin spin_;  // of who stands by
+  std::atomic<unsigned> pushed_ =
+      0;  // a hint for who stands by: changes soon after a push. Nothing is read by it: relaxed
   std::condition_variable_any wake_;   // waits for: tasks_ not empty, or stop
   std::vector<std::jthread> workers_;  // last, so that it goes first: the workers use all the others until joined
 };

@@ -5,19 +5,27 @@
 namespace asioq::detail {
 
 /// Looks a while for what is about to come: sleeping and being woken costs far more than a short transfer. Gives up
-/// sooner where that has been in vain (slow devices, one core), later where it has not. For one thread.
+/// sooner where that has been in vain, longer where it has not; where it always is (slow devices, one core, too many
+/// threads) it seldom tries. For one thread at a time.
 class adaptive_spin {
  public:
   /// Calls until it returns true, or it is time to sleep: false then.
   template <class Condition>
   bool until(Condition condition) noexcept {
+    if (skipped_ < to_skip_) {
+      ++skipped_;
+      return condition();
+    }
+    skipped_ = 0;
     for (unsigned i = 0; i < limit_; ++i) {
       if (condition()) {
         limit_ = std::min(limit_ * 2, most);
+        to_skip_ = 0;
         return true;
       }
       pause();
     }
+    if (limit_ == least) to_skip_ = std::min(to_skip_ * 2 + 1, most_skipped);
     limit_ = std::max(limit_ / 2, least);
     return false;
   }
@@ -25,6 +33,7 @@ class adaptive_spin {
  private:
   static constexpr unsigned least = 50;  // about 2 µs
   static constexpr unsigned most = 500;
+  static constexpr unsigned most_skipped = 63;
 
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
@@ -35,6 +44,8 @@ class adaptive_spin {
   }
 
   unsigned limit_ = least;
+  unsigned to_skip_ = 0;  // occasions to let pass before the next attempt
+  unsigned skipped_ = 0;  // of these
 };
 
 }  // namespace asioq::detail

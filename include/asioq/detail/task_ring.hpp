@@ -12,8 +12,10 @@ class task_ring {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == tail_; }
 
+  [[nodiscard]] std::size_t size() const noexcept { return tail_ - head_; }
+
   void push(task work) {
-    if (tail_ - head_ == slots_.size()) grow();
+    if (size() == slots_.size()) grow();
     slots_[tail_++ & (slots_.size() - 1)] = work;
   }
 
@@ -22,7 +24,7 @@ class task_ring {
  private:
   void grow() {
     std::vector<task> larger(slots_.size() * 2, task{nullptr, nullptr});
-    const std::size_t count = tail_ - head_;
+    const std::size_t count = size();
     for (std::size_t i = 0; i < count; ++i) larger[i] = slots_[(head_ + i) & (slots_.size() - 1)];
     slots_.swap(larger);
     head_ = 0;
