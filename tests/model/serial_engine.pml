@@ -114,25 +114,28 @@ inline take_inbox() {
   od
 }
 
-/* run_front(): up to the store to finished_; the rest */
-inline run_front() {
+/* run_front(): one request, or several that are merged, some of which may still be in the inbox */
+inline gather() { /* n: how many there are, wb: write-backs among them, fl: one has failed */
   live;
-  b = ready; ready = next[b]; wb = is_wb[b];
-  assert(ready != POISON && b == finished + 1);
-  if :: true :: fails > 0 -> fails--; failed[b] = 1; fl = 1 fi;
-  b = 0;
-#ifdef MUT_ROOM_FIRST
-  if :: wb -> room++ :: else fi
-#else
-  finished++
-#endif
+  do
+  :: n++; wb = wb + is_wb[ready];
+     assert(ready != POISON && ready == finished + n);
+     if :: true :: fails > 0 -> fails--; failed[ready] = 1; fl = 1 fi;
+     ready = next[ready];
+     if :: ready != 0 :: break fi
+  od
 }
-inline gives_room() {
+inline run_front() {
+  atomic { gather() };
+  do
+  :: atomic { ready == 0 -> take_inbox(); if :: ready != 0 -> gather() :: break fi }
+  :: break
+  od;
 #ifdef MUT_ROOM_FIRST
-  step(finished++; wb = 0)
-#else
-  if :: wb -> step(assert(room < PERMITS); room++; wb = 0) :: else fi
+  step(room = room + wb; wb = 0);
 #endif
+  step(finished = finished + n; n = 0);
+  if :: wb > 0 -> step(assert(room + wb <= PERMITS); room = room + wb; wb = 0) :: else fi
 }
 
 #ifdef MUT_NO_SHARE
@@ -144,8 +147,8 @@ inline gives_room() {
 /* ---- A thread of the executor. */
 
 proctype worker() {
-  byte b, old, older;
-  bit wb, fl, inl, threw;
+  byte b, n, old, older, wb;
+  bit fl, inl, threw;
 idle:
   atomic {
     if
@@ -164,7 +167,7 @@ idle:
   };
 drain:
   if
-  :: atomic { ready != 0 -> run_front() }
+  :: ready != 0 -> run_front()
   :: atomic { ready == 0 -> take_inbox(); if :: ready != 0 -> goto drain :: else fi };
      atomic {                                                                /* stop_running() */
        live;
@@ -176,7 +179,6 @@ drain:
        fi
      }
   fi;
-  gives_room();
 
   step(if :: (word & WAITING) == 0 -> goto awake :: else fi);                /* wake_owner() */
   step(if :: !fl && finished < wake_at -> goto awake :: else fi);
@@ -278,7 +280,7 @@ inline help(stop_at_failure) { /* sets ran */
   if
   :: ran ->
      do
-     :: atomic { finished < target && !(stop_at_failure && fl) && ready != 0 -> run_front() }; gives_room()
+     :: finished < target && !(stop_at_failure && fl) && ready != 0 -> run_front()
      :: atomic { finished < target && !(stop_at_failure && fl) && ready == 0 -> take_inbox(); assert(ready != 0) }
      :: atomic {                                                             /* leave_the_rest() */
           finished >= target || (stop_at_failure && fl) ->
@@ -313,8 +315,8 @@ inline stop_waiting() {
 #define DESTROY 3
 
 proctype owner() {
-  byte calls, call, submitted, harvested, unfinished_wbs, failed_wbs, done, target, b, old, older;
-  bit collectable[N + 1], kind, wb, fl, inl, threw, ran, expired;
+  byte calls, call, submitted, harvested, unfinished_wbs, failed_wbs, done, target, b, n, old, older, wb;
+  bit collectable[N + 1], kind, fl, inl, threw, ran, expired;
 
 next_call:
   atomic {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <asioq/detail/batch.hpp>
 #include <asioq/detail/concurrent_order.hpp>
-#include <asioq/detail/perform.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
 
@@ -121,11 +121,16 @@ class concurrent_engine final : public task_engine {
     return finished() != before;
   }
 
+  /// Carries out the request, and those that continue it and may start.
   void carry_out(request_block& block, lock_type& lock) noexcept {
+    batch requests(block, unmerged_);
+    while (request_block* const more =
+               order_.next_if([&](const request_block& other) { return requests.can_take(other); }))
+      requests.take(*more);
     lock.unlock();
-    perform(block);
+    requests.perform();
     lock.lock();
-    order_.complete(block);
+    for (request_block* const one : requests.requests()) order_.complete(*one);
   }
 
   [[nodiscard]] bool needs_task() const noexcept { return order_.startable() > pending_; }
@@ -168,7 +173,7 @@ class concurrent_engine final : public task_engine {
     const std::uint64_t now = order_.finished();
     if (now == finished_.load(std::memory_order_relaxed)) return;
     const bool failed = order_.failed() != failed_;
-    std::uint64_t permits = order_.written_back() - written_back_;
+    const std::uint64_t permits = order_.written_back() - written_back_;
     failed_ = order_.failed();
     written_back_ = order_.written_back();
     const bool wakes = waiting_ && (failed || now >= wake_at_);
@@ -177,7 +182,7 @@ class concurrent_engine final : public task_engine {
     finished_.store(now, std::memory_order_release);
     if (permits == 0 && !wakes) return;
     lock.unlock();
-    for (; permits > 0; --permits) room_.give();
+    if (permits > 0) room_.give(permits);
     if (wakes) wake_.release();
     lock.lock();
   }
@@ -187,6 +192,7 @@ class concurrent_engine final : public task_engine {
   std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;        // as of the last settle()
   std::uint64_t written_back_ = 0;  // as of the last settle()
+  int unmerged_ = -1;               // see batch
   std::uint64_t wake_at_ = 0;       // if waiting_: when finished_ has reached this
   bool waiting_ = false;            // the owner sleeps on wake_, or is about to
 };

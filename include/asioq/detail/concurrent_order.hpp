@@ -74,6 +74,16 @@ class concurrent_order {
     return nullptr;
   }
 
+  /// The same, if it is one that is `wanted`: null if not.
+  template <class Wanted>
+  request_block* next_if(Wanted wanted) noexcept {
+    if (on_failure_ == failure_policy::hold || in_flight_ == max_in_flight_ || ready_.size() == 0) return nullptr;
+    request_block& block = ready_.front();
+    if (!wanted(block)) return nullptr;
+    ready_.pop();
+    return start(block) ? &block : nullptr;
+  }
+
   /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before it.
   request_block* next_to_finish() noexcept {
     while (in_flight_ < max_in_flight_ && has_next_to_finish()) {

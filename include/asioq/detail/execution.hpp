@@ -1,7 +1,7 @@
 #pragma once
 
+#include <asioq/detail/batch.hpp>
 #include <asioq/detail/fsync_latch.hpp>
-#include <asioq/detail/perform.hpp>
 #include <asioq/detail/request_block.hpp>
 #include <asioq/options.hpp>
 
@@ -15,8 +15,12 @@ class execution {
  public:
   explicit execution(failure_policy on_failure) noexcept : on_failure_(on_failure) {}
 
-  /// Carries out the request, or decides that it must not be; sets its results.
-  void run(request_block& block) noexcept {
+  /// Whether requests may be merged. Not under `failure_policy::hold`: nothing behind a failure must have been begun.
+  [[nodiscard]] bool merges() const noexcept { return on_failure_ == failure_policy::proceed; }
+
+  /// Carries out the batch, or decides that it must not be; sets the results.
+  void run(batch& requests) noexcept {
+    request_block& block = *requests.requests().front();  // the only one where it matters which one has failed
     if (block.ends_hold) {
       holding_ = false;
       latch_.clear();
@@ -24,7 +28,7 @@ class execution {
     if (holding_) {
       block.error = ECANCELED;
     } else if (!block.is_sync() || !latch_.applies(block)) {
-      perform(block);
+      requests.perform();
       if (block.is_sync() && block.error != 0) latch_.set(block);
     }
     if (block.error != 0 && on_failure_ == failure_policy::hold) holding_ = true;

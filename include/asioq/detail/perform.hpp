@@ -82,11 +82,4 @@ inline ssize_t ask(const request_block& block, std::size_t from) noexcept {
   return answer < 0 ? -errno : answer;
 }
 
-/// Carries out the request's operation, blocking as long as it takes. `error` and `transferred` are 0 before.
-inline void perform(request_block& block) noexcept {
-  std::size_t from = 0;
-  while (advance(block, from, ask(block, from))) {
-  }
-}
-
 }  // namespace asioq::detail

@@ -27,10 +27,13 @@ class ready_queue {
     ++size_;
   }
 
+  /// The oldest; there must be one.
+  [[nodiscard]] request_block& front() const noexcept { return oldest_is_in_order() ? *in_order_.front() : *heap_; }
+
   /// Removes and returns the oldest; there must be one.
   request_block& pop() noexcept {
     --size_;
-    if (heap_ == nullptr || (!in_order_.empty() && in_order_.front()->sequence < heap_->sequence)) {
+    if (oldest_is_in_order()) {
       request_block& oldest = *in_order_.front();
       in_order_.remove(oldest);
       return oldest;
@@ -47,6 +50,10 @@ class ready_queue {
   }
 
  private:
+  [[nodiscard]] bool oldest_is_in_order() const noexcept {
+    return heap_ == nullptr || (!in_order_.empty() && in_order_.front()->sequence < heap_->sequence);
+  }
+
   static unsigned rank(const request_block* heap) noexcept { return heap == nullptr ? 0 : heap->order.rank; }
 
   /// In the heap, `before` and `behind` are the children; the way down along `behind` is short: at most log2(n + 1).

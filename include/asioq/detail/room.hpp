@@ -21,8 +21,8 @@ class room {
   /// Takes a permit that is known to be free, or about to be (the spare one then bridges the gap). Does not block.
   void take() noexcept { permits_.acquire(); }
 
-  /// Gives a permit back.
-  void give() noexcept { permits_.release(); }
+  /// Gives permits back.
+  void give(std::size_t count = 1) noexcept { permits_.release(static_cast<std::ptrdiff_t>(count)); }
 
   /// Before and after a sleep in `take()`.
   void take_spare() noexcept { permits_.acquire(); }

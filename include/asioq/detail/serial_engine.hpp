@@ -1,10 +1,12 @@
 #pragma once
 
+#include <asioq/detail/batch.hpp>
 #include <asioq/detail/execution.hpp>
 #include <asioq/detail/request_block.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -30,8 +32,8 @@ namespace asioq::detail {
 ///
 /// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
 ///    and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
-///    at a time, so requests run one by one in submission order, and the count `finished_` alone says which have run: the
-///    first `finished_` submitted ones.
+///    at a time, so requests run one by one in submission order (or several at once, if these are one stretch of a file:
+///    see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
 /// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
 ///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
 ///    Whatever happens to the word between the two is a read-modify-write, never a plain store, so the release lasts.
@@ -172,6 +174,7 @@ class serial_engine final : public task_engine {
   /// Runner: whether there is a request to carry out, at the front of `ready_`.
   bool refill() noexcept {
     if (!ready_.empty()) return true;
+    if (newest(word_.load(std::memory_order_relaxed)) == nullptr) return false;
     // Acquire: pairs with the release in submit().
     request_block* block = newest(word_.fetch_and(all_flags, std::memory_order_acquire));
     while (block != nullptr) {
@@ -182,16 +185,19 @@ class serial_engine final : public task_engine {
     return !ready_.empty();
   }
 
-  /// Runner: carries out the front request of `ready_`; returns whether it failed. This is the one place that decides
-  /// what may start next.
+  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
+  /// one place that decides what may start next.
   bool run_front() noexcept {
-    request_block& block = ready_.pop_front();
-    execution_.run(block);
-    const bool is_write_back = block.op == asio_op::write_back;
-    const bool failed = block.error != 0;
-    // From here on the block is the owner's. Sequentially consistent: see 4.
-    finished_.store(finished_.load(std::memory_order_relaxed) + 1);
-    if (is_write_back) room_.give();
+    batch next(ready_.pop_front(), unmerged_);
+    while (execution_.merges() && refill() && next.can_take(*ready_.front())) next.take(ready_.pop_front());
+    execution_.run(next);
+    const std::size_t count = next.requests().size();
+    const auto write_backs = std::ranges::count(next.requests(), asio_op::write_back, &request_block::op);
+    const bool failed =
+        std::ranges::any_of(next.requests(), [](const request_block* block) { return block->error != 0; });
+    // From here on the blocks are the owner's. Sequentially consistent: see 4.
+    finished_.store(finished_.load(std::memory_order_relaxed) + count);
+    if (write_backs != 0) room_.give(static_cast<std::size_t>(write_backs));
     return failed;
   }
 
@@ -267,6 +273,7 @@ class serial_engine final : public task_engine {
   // The runner's, handed on with `running`.
   alignas(64) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
   execution execution_;
+  int unmerged_ = -1;  // see batch
 };
 
 }  // namespace asioq::detail
