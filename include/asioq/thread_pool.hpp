@@ -76,7 +76,8 @@ class thread_pool {
     for (;;) {
       if (tasks_.empty() && !standing_by_) stand_by(lock);
       // False only when a stop is requested and no task is left: what was accepted is run.
-      if (!wake_.wait(lock, stop, [this] { return !tasks_.empty(); })) return;
+      const auto may_go_on = [this] { return !tasks_.empty(); };
+      if (!may_go_on() && !wake_.wait(lock, stop, may_go_on)) return;
       const task next = tasks_.pop();
       lock.unlock();
       next();

@@ -265,7 +265,7 @@ class uring_or_pool {
   /// An executor on what there is.
   [[nodiscard]] executor_type executor() noexcept {
     if (ring_) return ring_->executor();
-    return *pool_;
+    return pool_.value();
   }
 
   /// Whether it is io_uring.

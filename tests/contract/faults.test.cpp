@@ -84,7 +84,7 @@ TEST_CASE("a pipe without a reader makes a write fail", "[fault][pipe]") {
   });
 }
 
-// (io_uring does not heed RLIMIT_FSIZE.)
+// (io_uring heeds the limit in its own way: docs/how-to/choose-an-executor.md.)
 TEST_CASE("a write that stops at the file size limit reports the bytes before it and the error", "[fault][short]") {
   on_every_task_executor([](const auto& world) {
     const std::string text = pattern(65536);

@@ -69,8 +69,9 @@ class batch {
     return false;
   }
 
-  static constexpr std::size_t most = 64;                // requests
-  static constexpr std::size_t most_bytes = 256 * 1024;  // more would not be faster, and keep the first one waiting
+  static constexpr std::size_t most = 64;  // requests
+  static constexpr std::size_t most_bytes =
+      std::size_t{256} * 1024;  // more would not be faster, and keep the first one waiting
 
   /// Asks the kernel for all; blocks. Returns how many bytes it has transferred.
   [[nodiscard]] ssize_t transfer() const noexcept {
