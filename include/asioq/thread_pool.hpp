@@ -100,8 +100,8 @@ class thread_pool {
   detail::task_ring tasks_;
   bool standing_by_ = false;    // a worker is in stand_by(): it will look at tasks_ without being woken
   detail::adaptive_spin spin_;  // of who stands by
-  std::atomic<unsigned> pushed_ =
-      0;  // a hint for who stands by: changes soon after a push. Nothing is read by it: relaxed
+  /// Changes soon after each push: a hint for who stands by, under which nothing is read, hence relaxed.
+  alignas(64) std::atomic<unsigned> pushed_ = 0;
   std::condition_variable_any wake_;   // waits for: tasks_ not empty, or stop
   std::vector<std::jthread> workers_;  // last, so that it goes first: the workers use all the others until joined
 };
