@@ -26,11 +26,13 @@ struct mode {
   std::uint64_t size_to_copy;
 };
 
-const std::map<std::string, mode> modes{
-    {"smoke", {{.pairs = 1, .seconds = 0.001, .pairs_of_fixed = 1}, 8 * mebibyte, 8 * mebibyte}},
-    {"quick", {{.pairs = 5, .seconds = 0.05, .pairs_of_fixed = 3}, 256 * mebibyte, 64 * mebibyte}},
-    {"full", {{.pairs = 9, .seconds = 0.25, .pairs_of_fixed = 5}, 256 * mebibyte, 1024 * mebibyte}},
-};
+std::map<std::string, mode> modes() {
+  return {
+      {"smoke", {{.pairs = 1, .seconds = 0.001, .pairs_of_fixed = 1}, 8 * mebibyte, 8 * mebibyte}},
+      {"quick", {{.pairs = 5, .seconds = 0.05, .pairs_of_fixed = 3}, 256 * mebibyte, 64 * mebibyte}},
+      {"full", {{.pairs = 9, .seconds = 0.25, .pairs_of_fixed = 5}, 256 * mebibyte, 1024 * mebibyte}},
+  };
+}
 
 std::string from_environment(const char* name, const std::string& otherwise) {
   const char* const value = std::getenv(name);
@@ -41,8 +43,9 @@ std::string from_environment(const char* name, const std::string& otherwise) {
 
 int main(int argc, char** argv) try {
   benchmark::Initialize(&argc, argv);
-  const auto chosen = modes.find(argc > 1 ? argv[1] : "full");
-  if (chosen == modes.end() || argc > 4) {
+  const auto all = modes();
+  const auto chosen = all.find(argc > 1 ? argv[1] : "full");
+  if (chosen == all.end() || argc > 4) {
     std::fputs("usage: benchmarks [smoke|quick|full] [MARKDOWN [VALUES]] [--benchmark_filter=REGEX]\n", stderr);
     return 2;
   }

@@ -1,39 +1,23 @@
-// What queues take from operator new, which this file replaces by one that counts.
+// What queues take from operator new.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "groups.hpp"
+#include "support/allocations.hpp"
 #include "support/queue_on.hpp"
 
 namespace bench {
 namespace {
-
-// Any thread may allocate; relaxed, as they are read only when everything that counts has been waited for.
-std::atomic<std::size_t> allocations{0};
-std::atomic<std::size_t> bytes_allocated{0};
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  bytes_allocated.fetch_add(size, std::memory_order_relaxed);
-  void* const memory = alignment > alignof(std::max_align_t)
-                           ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
-                           : std::malloc(size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
 
 constexpr std::size_t block = 4096;
 constexpr std::size_t write_backs = 16;
@@ -62,12 +46,12 @@ double memory_of_a_queue() {
   const int fd = null_device();
   const asioq::asio_queue first({.buffer_size = block});  // so that the common pool is there
   std::vector<std::unique_ptr<asioq::asio_queue>> all(queues);
-  const std::size_t before = bytes_allocated;
+  const std::size_t before = allocated().bytes;
   for (auto& queue : all) {
     queue = std::make_unique<asioq::asio_queue>(asioq::queue_options{.buffer_size = block});
     use(*queue, fd, 1);
   }
-  const std::size_t bytes = bytes_allocated - before - queues * block;
+  const std::size_t bytes = allocated().bytes - before - queues * block;
   ::close(fd);
   return static_cast<double>(bytes) / queues;
 }
@@ -78,9 +62,9 @@ double allocations_of_warm_queue(asioq::execution_order order) {
   const int fd = null_device();
   queue_on<Place> its({.buffer_size = block, .max_writebacks = write_backs, .order = order});
   use(its.queue, fd, 1'000);
-  const std::size_t before = allocations;
+  const std::size_t before = allocated().times;
   use(its.queue, fd, 10'000);
-  const std::size_t made = allocations - before;
+  const std::size_t made = allocated().times - before;
   ::close(fd);
   return static_cast<double>(made);
 }
@@ -110,12 +94,3 @@ void add_memory(table& rows) {
 }
 
 }  // namespace bench
-
-void* operator new(std::size_t size) { return bench::allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return bench::allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t /*size*/, std::align_val_t /*alignment*/) noexcept { std::free(memory); }

@@ -1,8 +1,8 @@
 // Whole programs: how fast examples/direct_copy copies, and what a program pays for including the library.
-#include <fcntl.h>
-#include <sys/wait.h>
-
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "groups.hpp"
 #include "support/rows.hpp"
@@ -29,7 +30,7 @@ namespace fs = std::filesystem;
 
 /// What the command prints. Throws if it fails.
 std::string output_of(const std::string& command) {
-  std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+  std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");  // NOLINT(cert-env33-c)
   if (pipe == nullptr) throw std::runtime_error("cannot run " + command);
   std::string output;
   std::array<char, 4096> part{};

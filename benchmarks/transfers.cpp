@@ -70,7 +70,7 @@ void add_transfers(table& rows, const test_file& file) {
   const bool io_uring = asioq::uring_context::available();
   if (!io_uring) rows.leave_out("all on io_uring, and all beside it: io_uring cannot be set up here");
 
-  for (const std::size_t depth : {1, 8, 32, 128})
+  for (const std::size_t depth : {1U, 8U, 32U, 128U})
     add_transfer(rows, "random_read", "4 KiB random reads, depth " + std::to_string(depth),
                  {.fd = file.direct(), .file_size = file.size(), .block = 4096, .depth = depth});
   for (const direction way : {direction::read, direction::write}) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -42,23 +43,21 @@ class one_core {
   cpu_set_t before_{};
 };
 
-/// Three digits of it.
+/// Three digits, or all before the point, or a whole number.
 std::string text(double value) {
-  const double size = value < 0 ? -value : value;
+  const double size = std::abs(value);
+  int decimals = 0;
+  if (size < 100) decimals = 1;
+  if (size < 10) decimals = 2;
+  if (size == std::floor(size)) decimals = 0;  // a count
   std::array<char, 32> digits{};
-  std::snprintf(digits.data(), digits.size(), "%.*f", size < 10 ? 2 : size < 100 ? 1 : 0, value);
+  std::snprintf(digits.data(), digits.size(), "%.*f", decimals, value);
   return digits.data();
-}
-
-/// The same where only whole numbers are to be expected.
-std::string text_of_count(double value) {
-  return value == static_cast<double>(static_cast<long long>(value)) ? std::to_string(static_cast<long long>(value))
-                                                                     : text(value);
 }
 
 /// The value below which such a part of the sorted values is.
 double quantile(const std::vector<double>& sorted, double part) {
-  return sorted[static_cast<std::size_t>(part * static_cast<double>(sorted.size() - 1) + 0.5)];
+  return sorted[static_cast<std::size_t>(std::lround(part * static_cast<double>(sorted.size() - 1)))];
 }
 
 }  // namespace
@@ -81,7 +80,7 @@ class table::reporter final : public benchmark::BenchmarkReporter {
     if (of.figures.empty()) return;
     std::ranges::sort(of.figures);
     const entry& about = its_.entries_[of.index];
-    std::cout << about.its.name << ": " << figure_of(of) << ", " << range_of(of) << std::endl;
+    std::cout << about.its.name << ": " << figure_of(of) << ", " << range_of(of) << '\n' << std::flush;
     results_.push_back(std::move(of));
   }
 
@@ -112,8 +111,7 @@ class table::reporter final : public benchmark::BenchmarkReporter {
 
   [[nodiscard]] std::string figure_of(const result& of) const {
     const entry& about = its_.entries_[of.index];
-    const double median = quantile(of.figures, 0.5);
-    return (about.its.peer.empty() ? text_of_count(median) : text(median)) + " " + about.unit;
+    return text(quantile(of.figures, 0.5)) + " " + about.unit;
   }
 
   static std::string range_of(const result& of) {
@@ -133,7 +131,8 @@ class table::reporter final : public benchmark::BenchmarkReporter {
     const entry& about = its_.entries_[of.index];
     if (!about.its.goal) return "";
     const double median = quantile(of.figures, 0.5);
-    return (about.more_is_better ? median >= *about.its.goal : median <= *about.its.goal) ? "yes" : "**no**";
+    const bool met = about.more_is_better ? median >= *about.its.goal : median <= *about.its.goal;
+    return met ? "yes" : "**no**";
   }
 
   const table& its_;

@@ -30,10 +30,10 @@ inline constexpr figure extra_time{"ns more", false,
 
 /// One line of the table.
 struct row {
-  std::string name;     ///< for the filter and for the plot
-  std::string work;     ///< what is done
-  std::string subject;  ///< by whom
-  std::string peer;     ///< and by whom else, in the same run
+  std::string name;       ///< for the filter and for the plot
+  std::string work;       ///< what is done
+  std::string subject;    ///< by whom
+  std::string peer = {};  ///< and by whom else, in the same run
   std::optional<double> goal = {};
   bool on_one_core = false;  ///< both of the pair
   std::size_t requests = 0;  ///< in each pair, if it is not for Google Benchmark to find out; such pairs are fewer

@@ -28,7 +28,7 @@ test_file::test_file(const std::filesystem::path& folder, std::uint64_t size) : 
 
   // Not zeros, which some disks do not store.
   std::vector<std::uint64_t> data(std::size_t{1} << 17U);
-  std::mt19937_64 random;
+  std::mt19937_64 random(size);
   for (std::uint64_t& word : data) word = random();
   const std::size_t bytes = data.size() * sizeof(std::uint64_t);
   for (std::uint64_t offset = 0; offset < size; offset += bytes)
