@@ -30,7 +30,7 @@ std::map<std::string, mode> modes() {
   return {
       {"smoke", {{.pairs = 1, .seconds = 0.001, .pairs_of_fixed = 1}, 8 * mebibyte, 8 * mebibyte}},
       {"quick", {{.pairs = 5, .seconds = 0.05, .pairs_of_fixed = 3}, 256 * mebibyte, 64 * mebibyte}},
-      {"full", {{.pairs = 9, .seconds = 0.25, .pairs_of_fixed = 5}, 256 * mebibyte, 1024 * mebibyte}},
+      {"full", {{.pairs = 9, .seconds = 0.2, .pairs_of_fixed = 5}, 256 * mebibyte, 1024 * mebibyte}},
   };
 }
 

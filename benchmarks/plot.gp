@@ -1,5 +1,5 @@
 # gnuplot -c benchmarks/plot.gp VALUES SVG: the speed of random reads for each depth.
-set terminal svg size 800,440 background '#ffffff' font 'sans-serif,13'
+set terminal svg size 800,440 background '#ffffff' font 'sans-serif,13' noenhanced
 set output ARG2
 set title '4 KiB random reads past the page cache, beside liburing'
 set xlabel 'requests in flight'

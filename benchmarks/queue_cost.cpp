@@ -173,6 +173,9 @@ class queues_one_after_another final : public worker {
     }
     return sum;
   }
+
+ private:
+  asioq::default_executor pool_;  // stays: nobody is to wait for threads to start
 };
 
 template <class Use>

@@ -80,7 +80,7 @@ class table::reporter final : public benchmark::BenchmarkReporter {
     if (of.figures.empty()) return;
     std::ranges::sort(of.figures);
     const entry& about = its_.entries_[of.index];
-    std::cout << about.its.name << ": " << figure_of(of) << ", " << range_of(of) << '\n' << std::flush;
+    std::cout << about.its.name << ": " << figure_of(of) << "  (" << range_of(of) << ")\n" << std::flush;
     results_.push_back(std::move(of));
   }
 
@@ -115,7 +115,7 @@ class table::reporter final : public benchmark::BenchmarkReporter {
   }
 
   static std::string range_of(const result& of) {
-    if (of.figures.size() == 1) return "";
+    if (of.figures.size() == 1) return "once";
     return text(quantile(of.figures, 0.25)) + " – " + text(quantile(of.figures, 0.75));
   }
 
