@@ -30,7 +30,8 @@ namespace asioq {
 /// kernel at a time; use `as_if_serial` to have many.
 ///
 /// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
-/// when 8 are waiting or when a queue on it waits or polls. Completions are taken in, and what they unblock begins, only in
+/// when 8 are waiting (64 while the kernel carries out all within that call, as from the page cache) or when a queue on it
+/// waits or polls. Completions are taken in, and what they unblock begins, only in
 /// calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
 ///
 /// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
@@ -94,6 +95,7 @@ class uring_context {
  private:
   static constexpr unsigned most_entries = 32768;  // the kernel's limit
   static constexpr unsigned batch = 8;
+  static constexpr unsigned inline_batch = 64;
   static constexpr std::int64_t most_repeats = 100;                   // of one operation; `result` counts them
   static constexpr std::size_t longest_step = std::size_t{1} << 30U;  // the kernel's length has 32 bits
 
@@ -120,13 +122,19 @@ class uring_context {
     prepare();
     const unsigned prepared = ::io_uring_sq_ready(&ring_);
     // Errors are met again, and reported, by the next call that may throw.
-    if (prepared >= batch || prepared == outstanding_) ::io_uring_submit(&ring_);
+    if (prepared >= (is_inline_ ? inline_batch : batch) || prepared == outstanding_) submit();
+  }
+
+  int submit() noexcept {
+    const int result = ::io_uring_submit(&ring_);
+    is_inline_ = ::io_uring_cq_ready(&ring_) + ::io_uring_sq_ready(&ring_) == outstanding_;
+    return result;
   }
 
   void poll() {
     const detail::single_user guard(in_use_);
     prepare();
-    if (::io_uring_sq_ready(&ring_) > 0) check(::io_uring_submit(&ring_));
+    if (::io_uring_sq_ready(&ring_) > 0) check(submit());
     take_completions();
   }
 
@@ -134,6 +142,10 @@ class uring_context {
     const detail::single_user guard(in_use_);
     prepare();
     if (take_completions()) return;
+    if (is_inline_) {
+      check(submit());
+      if (take_completions()) return;
+    }
     if (deadline == std::chrono::steady_clock::time_point::max()) {
       check(::io_uring_submit_and_wait(&ring_, 1));
     } else {
@@ -155,7 +167,7 @@ class uring_context {
     while (first_ != nullptr && outstanding_ < *ring_.cq.kring_entries) {
       ::io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
       if (entry == nullptr) {
-        ::io_uring_submit(&ring_);
+        submit();
         entry = ::io_uring_get_sqe(&ring_);
         if (entry == nullptr) return;
       }
@@ -231,6 +243,7 @@ class uring_context {
   io_operation* first_ = nullptr;  // started, and not yet in the submission ring: a list linked by `next`
   io_operation* last_ = nullptr;
   unsigned outstanding_ = 0;  // in the submission ring or the kernel; at most the size of the completion ring
+  bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
   detail::single_user::flag in_use_ = false;
   detail::single_user::flag unused_ = false;

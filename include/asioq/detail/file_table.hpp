@@ -19,6 +19,7 @@ struct open_file {
   int fd = -1;
   std::size_t users = 0;     // unfinished requests that name it
   bool examined = false;     // whether the kernel has been asked for the rest
+  bool has_flags = false;    // and for `appends`, which only writes need
   std::uint64_t id = 0;      // the same for descriptors of the same file
   bool is_stream = false;    // offsets may not mean anything: a pipe, a terminal
   bool appends = false;      // O_APPEND: writes go to the end, whatever their offset
@@ -44,12 +45,15 @@ class file_table {
     return *files_.insert(place, open_file{.fd = fd, .id = next_id_++});
   }
 
-  /// Asks the kernel about a file, unless that has been done.
-  void examine(open_file& file) noexcept {
+  /// Asks the kernel about a file, as far as that has not been done.
+  void examine(open_file& file, bool for_write) noexcept {
+    if (for_write && !file.has_flags) {
+      file.has_flags = true;
+      const int flags = ::fcntl(file.fd, F_GETFL);
+      file.appends = flags >= 0 && (flags & O_APPEND) != 0;
+    }
     if (file.examined) return;
     file.examined = true;
-    const int flags = ::fcntl(file.fd, F_GETFL);
-    file.appends = flags >= 0 && (flags & O_APPEND) != 0;
     struct stat status;
     if (::fstat(file.fd, &status) != 0) return;  // no file: its requests will fail, whatever their order
     file.is_stream = !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);

@@ -32,13 +32,15 @@ class hazards {
     // The first one has no other to compare with. The second makes up for what the first has spared itself.
     if (unexamined_ != nullptr) {
       tree_of(*unexamined_).erase(unexamined_->order);
-      insert(*unexamined_, examined(unexamined_->fd));
+      open_file& its = files_.at(unexamined_->fd);
+      files_.examine(its, unexamined_->is_write());
+      insert(*unexamined_, its);
       unexamined_ = nullptr;
     }
     if (count_++ == 0)
       unexamined_ = &block;
     else
-      files_.examine(file);
+      files_.examine(file, block.is_write());
     insert(block, file);
     return may_run(block);
   }
@@ -67,12 +69,6 @@ class hazards {
   }
 
  private:
-  open_file& examined(int fd) {
-    open_file& file = files_.at(fd);
-    files_.examine(file);
-    return file;
-  }
-
   void insert(request_block& block, const open_file& file) noexcept {
     constexpr std::uint64_t file_end = file_table::unlimited;
     const bool positional =

@@ -23,9 +23,11 @@ struct interval {
   std::uint64_t age = 0;  // unique; the oldest has the least
   request_block* owner = nullptr;
 
-  // The tree's: the root of a subtree of later and earlier ranges, and what is known of all ranges in it.
+  // The tree's: the roots of the subtrees of earlier and later ranges, and what is known of all ranges in it. Of a range
+  // that is in the list only: its neighbours there.
   interval* left = nullptr;
   interval* right = nullptr;
+  bool is_listed = false;
   std::uint64_t priority = 0;
   file_place last_end;
   std::uint64_t least_age = 0;
@@ -34,10 +36,45 @@ struct interval {
 /// A set of ranges that finds one which overlaps a given range and is older than a given age, in expected logarithmic
 /// time. It is a treap (Aragon and Seidel, 1989) ordered by begin, each node knowing the last end and the least age
 /// of its subtree. Intrusive: nothing is allocated.
+///
+/// New ranges are in a list at first: they go into the tree when something is looked for, which among reads alone is never.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.
   void insert(interval& range) noexcept {
+    range.is_listed = true;
+    range.left = nullptr;
+    range.right = listed_;
+    if (listed_ != nullptr) listed_->left = &range;
+    listed_ = &range;
+  }
+
+  /// Removes a range that was added.
+  void erase(interval& range) noexcept {
+    if (range.is_listed)
+      unlist(range);
+    else
+      erase(root_, range);
+  }
+
+  /// A range that overlaps [begin, end) and is older than `age`; null if there is none.
+  [[nodiscard]] interval* find_overlap(const file_place& begin, const file_place& end, std::uint64_t age) noexcept {
+    while (listed_ != nullptr) {
+      interval& range = *listed_;
+      unlist(range);
+      plant(range);
+    }
+    return find_overlap(root_, begin, end, age);
+  }
+
+ private:
+  void unlist(interval& range) noexcept {
+    range.is_listed = false;
+    (range.left == nullptr ? listed_ : range.left->right) = range.right;
+    if (range.right != nullptr) range.right->left = range.left;
+  }
+
+  void plant(interval& range) noexcept {
     range.left = range.right = nullptr;
     range.priority = scramble(range.age);
     update(range);
@@ -47,16 +84,6 @@ class interval_tree {
     root_ = merge(merge(before, &range), after);
   }
 
-  /// Removes a range that was added.
-  void erase(const interval& range) noexcept { erase(root_, range); }
-
-  /// A range that overlaps [begin, end) and is older than `age`; null if there is none.
-  [[nodiscard]] interval* find_overlap(const file_place& begin, const file_place& end,
-                                       std::uint64_t age) const noexcept {
-    return find_overlap(root_, begin, end, age);
-  }
-
- private:
   /// Spreads ages over all values, so that the tree is balanced whatever the order: splitmix64 (Steele et
   /// al., 2014).
   static std::uint64_t scramble(std::uint64_t value) noexcept {
@@ -127,6 +154,7 @@ class interval_tree {
   }
 
   interval* root_ = nullptr;
+  interval* listed_ = nullptr;
 };
 
 }  // namespace asioq::detail
