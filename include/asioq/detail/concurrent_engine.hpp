@@ -42,6 +42,7 @@ class concurrent_engine final : public task_engine {
     std::unique_lock lock(mutex_);
     order_.add(block);
     if (!needs_task()) return;
+    note_owner();
     try {
       add_task(lock);
     } catch (...) {
@@ -53,6 +54,7 @@ class concurrent_engine final : public task_engine {
   void poll(std::uint64_t submitted) override {
     if (finished() == submitted) return;
     std::unique_lock lock(mutex_);
+    note_owner();
     while (needs_task()) add_task(lock);
   }
 
@@ -90,6 +92,11 @@ class concurrent_engine final : public task_engine {
 
   void run() noexcept override {
     lock_type lock(mutex_);
+    if (order_.has_one_unfinished()) {
+      lock.unlock();
+      leave_it_to_the_owner();
+      lock.lock();
+    }
     --pending_;
     request_block* block = order_.next();
     for (unsigned left = requests_per_turn; block != nullptr; --left) {
@@ -117,6 +124,7 @@ class concurrent_engine final : public task_engine {
     const std::uint64_t before = finished();
     if (request_block* const block = order_.next_to_finish()) carry_out(*block, lock);
     settle(lock);
+    note_owner();
     add_tasks(lock, 0);
     return finished() != before;
   }

@@ -127,6 +127,7 @@ class concurrent_order {
   [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
   /// How many of these were write-backs.
   [[nodiscard]] std::uint64_t written_back() const noexcept { return written_back_; }
+  [[nodiscard]] bool has_one_unfinished() const noexcept { return unfinished_.has_one(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
   /// How many requests `next()` could return now.
   [[nodiscard]] std::size_t startable() const noexcept { return std::min(ready_.size(), max_in_flight_ - in_flight_); }

@@ -113,6 +113,7 @@ template <request_block* request_block::* Link>
 class block_fifo {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] bool has_one() const noexcept { return head_ != nullptr && head_ == tail_; }
   [[nodiscard]] request_block* front() const noexcept { return head_; }
 
   /// Removes the last one, which is `block`: O(n).

@@ -65,6 +65,7 @@ class serial_engine final : public task_engine {
       // Release: pairs with the acquire in refill().
     } while (!word_.compare_exchange_weak(old, pushed, std::memory_order_release, std::memory_order_relaxed));
     if (flags(pushed) == flags(old)) return;
+    note_owner();
     try {
       hand_over();
     } catch (...) {
@@ -80,6 +81,7 @@ class serial_engine final : public task_engine {
     if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
     // No task, no runner: nobody else changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
+    note_owner();
     try {
       hand_over();
     } catch (...) {
@@ -134,6 +136,7 @@ class serial_engine final : public task_engine {
 
   /// A task begins: it is the runner, if nobody else is.
   void run() noexcept override {
+    leave_it_to_the_owner();
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
@@ -246,8 +249,9 @@ class serial_engine final : public task_engine {
       left = old & ~running;
       if (more || newest(old) != nullptr) left |= scheduled;
     } while (!word_.compare_exchange_weak(old, left, std::memory_order_release, std::memory_order_relaxed));
-    // If the executor refuses, the owner's next call tries again, or does the work itself.
-    if ((old & scheduled) == 0 && (left & scheduled) != 0) try_hand_over();
+    if ((old & scheduled) != 0 || (left & scheduled) == 0) return;
+    note_owner();
+    try_hand_over();  // if the executor refuses, the owner's next call tries again, or does the work itself
   }
 
   /// Who has set scheduled: hands over the task, or clears scheduled again if the executor refuses. Returns which.
