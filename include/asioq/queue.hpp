@@ -48,7 +48,8 @@ namespace asioq {
 ///
 /// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle, and
 /// freed when the queue goes (or the handle, if that is later), one at a time. The queue itself takes one small object
-/// from `operator new`, which a late task may need longer than the allocator lives. Nothing else allocates.
+/// from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file that it
+/// has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.

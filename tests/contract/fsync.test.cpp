@@ -79,3 +79,45 @@ TEST_CASE("a failed fsync is never followed by a successful one, until resume", 
     CHECK_FALSE(run(queue, fsync_of(queue, disk->device())).error());  // the kernel has forgotten it
   });
 }
+
+namespace {
+
+/// A simulated disk that fails the fsyncs of two files, each in its own way.
+class two_bad_files : public simulated_disk {
+ public:
+  two_bad_files(std::uint64_t seed, const descriptor& first, const descriptor& second)
+      : simulated_disk(seed), first_(first.get()), second_(second.get()) {}
+
+ protected:
+  std::int64_t transfer(const asioq::io_operation& operation, std::size_t length) override {
+    if (operation.fd() == first_) return -EIO;
+    if (operation.fd() == second_) return -EDQUOT;
+    return simulated_disk::transfer(operation, length);
+  }
+
+ private:
+  int first_;
+  int second_;
+};
+
+}  // namespace
+
+TEST_CASE("failed fsyncs of several files have nothing to do with each other, in any order", "[fsync][latch]") {
+  const descriptor one = temp_file();
+  const descriptor two = temp_file();
+  const descriptor three = temp_file();
+  two_bad_files disk{run_seed(), one, two};
+  in_every_order([&](asioq::execution_order order) {
+    const world<any_io_executor> simulated{any_io_executor(disk), nullptr, false, order};
+    auto queue = simulated.queue({.buffer_size = 512});
+    for (int i = 0; i < 2; ++i)
+      for (const descriptor* file : {&one, &two, &three}) queue.submit(fsync_of(queue, *file));
+    const std::vector<outcome> all = drain(queue);
+    REQUIRE(all.size() == 6);
+    for (const std::size_t i : {0U, 3U}) {
+      CHECK(all[i].error == std::errc::io_error);
+      CHECK(all[i + 1].error == std::error_code(EDQUOT, std::system_category()));
+      CHECK_FALSE(all[i + 2].error);
+    }
+  });
+}

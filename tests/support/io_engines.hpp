@@ -16,28 +16,9 @@
 #include <random>
 #include <vector>
 
+#include "any_io_executor.hpp"
+
 namespace asioq_test {
-
-/// An engine whose type is hidden, so that tests are compiled once for all of them.
-class io_engine_base {
- public:
-  virtual ~io_engine_base() = default;
-  virtual void start(asioq::io_operation& operation) = 0;
-  virtual void poll() = 0;
-  virtual void wait_until(std::chrono::steady_clock::time_point deadline) = 0;
-};
-
-class any_io_executor {
- public:
-  explicit any_io_executor(io_engine_base& engine) : engine_(&engine) {}
-  void start(asioq::io_operation& operation) const { engine_->start(operation); }
-  void poll() const { engine_->poll(); }
-  void wait_until(std::chrono::steady_clock::time_point deadline) const { engine_->wait_until(deadline); }
-  bool operator==(const any_io_executor&) const = default;
-
- private:
-  io_engine_base* engine_;
-};
 
 /// A disk that completes in any order, transfers less than it is asked to, and is interrupted now and then.
 class simulated_disk : public io_engine_base {
@@ -60,12 +41,10 @@ class simulated_disk : public io_engine_base {
   /// The most operations there ever were at the same time.
   [[nodiscard]] std::size_t most() const { return most_; }
 
- private:
-  std::int64_t carry_out(asioq::io_operation& operation) {
+ protected:
+  /// Carries out the first `length` bytes of the operation.
+  virtual std::int64_t transfer(const asioq::io_operation& operation, std::size_t length) {
     const bool at_position = operation.offset() == asioq::current_position;
-    std::size_t length = operation.buffer().size();
-    const bool direct = (::fcntl(operation.fd(), F_GETFL) & O_DIRECT) != 0;  // must stay aligned
-    if (!at_position && !direct && length > 1 && random_() % 4 == 0) length = 1 + random_() % (length - 1);
     std::byte* const data = operation.buffer().data();
     const auto offset = static_cast<off_t>(operation.offset());
     std::int64_t result = 0;
@@ -86,6 +65,15 @@ class simulated_disk : public io_engine_base {
         result = -1;
     }
     return result < 0 ? -errno : result;
+  }
+
+ private:
+  std::int64_t carry_out(const asioq::io_operation& operation) {
+    const bool at_position = operation.offset() == asioq::current_position;
+    std::size_t length = operation.buffer().size();
+    const bool direct = (::fcntl(operation.fd(), F_GETFL) & O_DIRECT) != 0;  // must stay aligned
+    if (!at_position && !direct && length > 1 && random_() % 4 == 0) length = 1 + random_() % (length - 1);
+    return transfer(operation, length);
   }
 
   std::mt19937_64 random_;
