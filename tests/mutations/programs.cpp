@@ -1,0 +1,22 @@
+// The property test of tests/stress/as_if_serial.test.cpp, on simulated disks, and with the same programs each time.
+// Returns 0 if nothing goes wrong, 1 if something does.
+#include "programs.hpp"
+
+#include <asioq/queue.hpp>
+
+#include <iostream>
+
+#include "engine.hpp"
+
+int main(int count, char** arguments) {
+  const asioq_test::playground files;
+  const std::uint64_t programs = count > 1 ? std::stoull(arguments[1]) : 1500;
+  for (std::uint64_t seed = 0; seed < programs; ++seed) {
+    const asioq_test::program its = asioq_test::programs::random_program(seed, files, {});
+    const std::string wrong = asioq_test::programs::compare_on_simulated_disks(
+        its, files, asioq_test::make_queue<asioq_test::any_io_executor>);
+    if (wrong.empty()) continue;
+    std::cout << "program " << seed << ": " << wrong << '\n';
+    return 1;
+  }
+}
