@@ -39,6 +39,7 @@ class io_operation {
   io_operation* next = nullptr;
   void* context = nullptr;  ///< The same.
   std::int64_t result = 0;  ///< The same.
+  std::int64_t place = 0;   ///< The same.
 
  protected:
   io_operation() = default;

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -179,6 +180,7 @@ class uring_context {
   }
 
   static void describe(::io_uring_sqe& entry, io_operation& operation) noexcept {
+    if (is_at_position(operation)) operation.place = ::lseek(operation.fd(), 0, SEEK_CUR);
     const auto length = static_cast<unsigned>(std::min(operation.buffer().size(), longest_step));
     switch (operation.op()) {
       case asio_op::read:
@@ -217,12 +219,26 @@ class uring_context {
         operation.next = std::exchange(repeated, &operation);
       } else {
         operation.result = 0;
+        if (is_at_position(operation)) mend_position(operation, result);
         operation.complete(result);
       }
     }
     while (repeated != nullptr) start(*std::exchange(repeated, repeated->next));
     completing_ = false;
     return any;
+  }
+
+  static bool is_at_position(const io_operation& operation) noexcept {
+    return operation.offset() == current_position && !operation.buffer().empty();
+  }
+
+  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the error, but
+  /// leaves the position where it was: what comes next would be written over them.
+  static void mend_position(const io_operation& operation, std::int32_t result) noexcept {
+    if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
+    if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
+    const bool appends = operation.op() != asio_op::read && (::fcntl(operation.fd(), F_GETFL) & O_APPEND) != 0;
+    ::lseek(operation.fd(), appends ? 0 : operation.place + result, appends ? SEEK_END : SEEK_SET);
   }
 
   /// Whether the kernel has not carried out the operation, for reasons that are none of the user's.

@@ -123,6 +123,30 @@ TEST_CASE("a write that fills the file system reports the bytes before it and th
   });
 }
 
+TEST_CASE("a write at the position that fills the file system does so once, and moves the position", "[fault][short]") {
+  on_every_executor([](const auto& world) {
+    for (const int flags : {O_RDWR, O_RDWR | O_APPEND}) {
+      const std::optional<descriptor> whole = file_on_small_tmpfs(40960);
+      if (!whole) {
+        WARN(no_mounts);
+        return;
+      }
+      const descriptor file = reopen(*whole, flags);
+      const std::string text = pattern(65536);
+      auto queue = world.queue({.buffer_size = 65536});
+      queue.submit(write_of(queue, file, text));
+      queue.submit(read_of(queue, file, 100));
+      const std::vector<outcome> all = drain(queue);
+      REQUIRE(all.size() == 2);
+      CHECK(all[0].error == std::errc::no_space_on_device);
+      CHECK(all[0].bytes == 40960);
+      CHECK_FALSE(all[1].error);
+      CHECK(all[1].bytes == 0);
+      CHECK((contents(file) == text.substr(0, 40960)));
+    }
+  });
+}
+
 TEST_CASE("direct transfers work with the buffers as they are", "[fault][direct]") {
   with_direct_file([](const auto& world, const descriptor& file) {
     const std::string text = pattern(65536);
