@@ -80,6 +80,16 @@ int nothing_can_be_set_up(int error) {
          must_hold(error_of_set_up() == error, "the constructor throws what the kernel says");
 }
 
+int the_pool_is_used(int error) {
+  const descriptor file = temp_file();
+  asioq::uring_or_pool context(8);
+  asioq::basic_asio_queue<asioq::uring_or_pool::executor_type> queue{
+      context.executor(), {.buffer_size = 512, .order = asioq::execution_order::as_if_serial}};
+  return must_hold(!context.uses_uring(), "uses_uring() is false") +
+         must_hold(context.reason() == std::error_code(error, std::system_category()), "reason() says why") +
+         must_hold(carries_out(queue, file), "a queue works");
+}
+
 /// Checks a case where io_uring is forbidden by a filter with this error.
 void check_forbidden(int error, int (*check)(int error)) {
   const ending end = run_in_child([&] {
@@ -99,6 +109,10 @@ void check_forbidden(int error, int (*check)(int error)) {
 
 TEST_CASE("where io_uring is forbidden, a context says so", "[uring][fault]") {
   for (const int error : {EPERM, ENOSYS}) check_forbidden(error, nothing_can_be_set_up);
+}
+
+TEST_CASE("where io_uring is forbidden, uring_or_pool is the pool", "[uring][fault]") {
+  for (const int error : {EPERM, ENOSYS}) check_forbidden(error, the_pool_is_used);
 }
 
 TEST_CASE("without memory to lock, io_uring works or says that there is none", "[uring][fault]") {
