@@ -1,7 +1,7 @@
 // Copies a file past the page cache, with reads and write-backs in flight at once, and compares checksums at the end.
 //
-// A queue runs its requests one after another, so there are several: queue k copies blocks k, k + 4, k + 8, ..., and
-// while one of them writes, the others read or write. Each block is written from the buffer it was read into.
+// The queue runs at the same time whatever cannot disturb each other, so while some blocks are written others are read, but
+// hands them out in order. Each block is written from the buffer it was read into.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -27,8 +26,7 @@
 
 namespace {
 
-constexpr std::size_t queues = 4;
-constexpr std::size_t depth = 4;  // blocks that each queue reads ahead, and those it has yet to write
+constexpr std::size_t depth = 8;  // blocks that are read ahead, blocks that have yet to be written, and threads
 
 [[noreturn]] void fail(int error, const std::string& what) {
   throw std::system_error(error, std::system_category(), what);
@@ -88,13 +86,24 @@ struct progress {
   }
 };
 
-void submit_read(asioq::asio_queue& queue, asioq::asio_request request, int fd, std::uint64_t offset) {
+using copy_queue = asioq::basic_asio_queue<asioq::thread_pool::executor_type>;
+
+copy_queue queue_on(asioq::thread_pool& pool, std::size_t block) {
+  return copy_queue{pool.executor(),
+                    {.buffer_size = block,
+                     .max_writebacks = depth,
+                     .order = asioq::execution_order::as_if_serial,
+                     // Failures after the first need no report of their own: the copy has failed already.
+                     .on_lost_failure = [](asioq::asio_request&) {}}};
+}
+
+void submit_read(copy_queue& queue, asioq::asio_request request, int fd, std::uint64_t offset) {
   request.prepare_read(fd, request.buffer().size(), offset);
   queue.submit(std::move(request));
 }
 
 /// Writes what has been read, from where it is. Waits while too many write-backs are unfinished.
-void submit_write(asioq::asio_queue& queue, asioq::asio_request request, const file& out) {
+void submit_write(copy_queue& queue, asioq::asio_request request, const file& out) {
   // Direct writes have an aligned length: the last one writes some zeros too many, to be cut off.
   const std::size_t bytes = request.bytes_transferred();
   const std::size_t padded = (bytes + out.alignment - 1) / out.alignment * out.alignment;
@@ -109,11 +118,8 @@ void submit_write(asioq::asio_queue& queue, asioq::asio_request request, const f
 
 /// Copies everything and returns how much that was. Throws at the first failure, and waits for the rest.
 std::uint64_t copy(const file& in, const file& out, std::size_t block) {
-  // Failures after the first need no report of their own: the copy has failed already.
-  const asioq::queue_options options{
-      .buffer_size = block, .max_writebacks = depth, .on_lost_failure = [](asioq::asio_request&) {}};
-  std::deque<asioq::asio_queue> lanes;
-  while (lanes.size() < queues) lanes.emplace_back(options);
+  asioq::thread_pool pool{depth};
+  copy_queue queue = queue_on(pool, block);
 
   out.set_size(0);
   // Writes in any order are faster into room that is there already. Where that cannot be had they make their own.
@@ -122,29 +128,23 @@ std::uint64_t copy(const file& in, const file& out, std::size_t block) {
   std::uint64_t next = 0;    // offset of the next block to read
   std::uint64_t copied = 0;  // bytes
   std::uint64_t end = 0;     // of what has been copied
-  const auto read_next = [&](asioq::asio_queue& lane) {
-    submit_read(lane, lane.get(), in.fd, next);
+  const auto read_next = [&] {
+    submit_read(queue, queue.get(), in.fd, next);
     next += block;
   };
-  for (std::size_t i = 0; i < depth; ++i) std::ranges::for_each(lanes, read_next);
+  for (std::size_t i = 0; i < depth; ++i) read_next();
 
   progress bar;
-  for (bool busy = true; busy;) {
-    busy = false;
-    for (asioq::asio_queue& lane : lanes) {
-      asioq::asio_request request = lane.wait();  // a block that was read, or a write-back that failed
-      if (!request) continue;
-      busy = true;
-      if (request.error()) fail(request.error().value(), request.op() == asioq::asio_op::read ? in.path : out.path);
-      const std::size_t bytes = request.bytes_transferred();
-      if (bytes == 0) continue;  // beyond the end
-      copied += bytes;
-      end = std::max(end, request.offset() + bytes);
-      bar.show(copied, static_cast<std::uint64_t>(in.status.st_size));
+  while (asioq::asio_request request = queue.wait()) {  // a block that was read, or a write-back that failed
+    if (request.error()) fail(request.error().value(), request.op() == asioq::asio_op::read ? in.path : out.path);
+    const std::size_t bytes = request.bytes_transferred();
+    if (bytes == 0) continue;  // beyond the end
+    copied += bytes;
+    end = std::max(end, request.offset() + bytes);
+    bar.show(copied, static_cast<std::uint64_t>(in.status.st_size));
 
-      submit_write(lane, std::move(request), out);
-      if (bytes == block) read_next(lane);
-    }
+    submit_write(queue, std::move(request), out);
+    if (bytes == block) read_next();
   }
   if (copied != end) throw std::runtime_error(in.path + ": has changed while it was copied");
   out.set_size(end);
@@ -174,7 +174,8 @@ void make_durable(const file& out) {
 std::size_t checksum(const file& its, std::size_t block) {
   const std::hash<std::string_view> hash;
   std::string block_hashes;
-  asioq::asio_queue queue{{.buffer_size = block}};
+  asioq::thread_pool pool{depth};
+  copy_queue queue = queue_on(pool, block);
   for (std::size_t i = 0; i < depth; ++i) submit_read(queue, queue.get(), its.fd, i * block);
   while (asioq::asio_request request = queue.wait()) {
     if (request.error()) fail(request.error().value(), its.path);
