@@ -14,6 +14,7 @@
 
 #include "groups.hpp"
 #include "support/allocations.hpp"
+#include "support/null_device.hpp"
 #include "support/queue_on.hpp"
 
 namespace bench {
@@ -22,50 +23,31 @@ namespace {
 constexpr std::size_t block = 4096;
 constexpr std::size_t write_backs = 16;
 
-/// So many write-backs, until they are finished.
-template <class Queue>
-void use(Queue& queue, int fd, std::size_t requests) {
-  for (std::size_t i = 0; i < requests; ++i) {
-    asioq::asio_request request = queue.get();
-    request.prepare_write_back(fd, block);
-    queue.submit(std::move(request));
-  }
-  queue.sync();
-}
-
-int null_device() {
-  const int fd = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) throw std::system_error(errno, std::system_category(), "/dev/null");
-  return fd;
-}
-
 /// Bytes for each of a thousand queues that have been used once, but those of the buffer. What has been freed again
 /// counts too.
 double memory_of_a_queue() {
   constexpr std::size_t queues = 1000;
-  const int fd = null_device();
+  const null_device out;
   const asioq::asio_queue first({.buffer_size = block});  // so that the common pool is there
   std::vector<std::unique_ptr<asioq::asio_queue>> all(queues);
   const std::size_t before = allocated().bytes;
   for (auto& queue : all) {
     queue = std::make_unique<asioq::asio_queue>(asioq::queue_options{.buffer_size = block});
-    use(*queue, fd, 1);
+    write_back_all(*queue, out.fd(), 1);
   }
   const std::size_t bytes = allocated().bytes - before - queues * block;
-  ::close(fd);
   return static_cast<double>(bytes) / queues;
 }
 
 /// Allocations by ten thousand requests after a thousand others.
 template <class Place>
 double allocations_of_warm_queue(asioq::execution_order order) {
-  const int fd = null_device();
+  const null_device out;
   queue_on<Place> its({.buffer_size = block, .max_writebacks = write_backs, .order = order});
-  use(its.queue, fd, 1'000);
+  write_back_all(its.queue, out.fd(), 1'000);
   const std::size_t before = allocated().times;
-  use(its.queue, fd, 10'000);
+  write_back_all(its.queue, out.fd(), 10'000);
   const std::size_t made = allocated().times - before;
-  ::close(fd);
   return static_cast<double>(made);
 }
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "groups.hpp"
+#include "support/null_device.hpp"
 #include "support/queue_on.hpp"
 #include "support/rows.hpp"
 
@@ -22,21 +23,6 @@ namespace {
 
 constexpr std::size_t block = 4096;
 asioq::queue_options options() { return {.buffer_size = block, .max_writebacks = 16}; }
-
-class null_device {
- public:
-  null_device() : fd_(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {
-    if (fd_ < 0) throw std::system_error(errno, std::system_category(), "/dev/null");
-  }
-  null_device(const null_device&) = delete;
-  null_device& operator=(const null_device&) = delete;
-  ~null_device() { ::close(fd_); }
-
-  [[nodiscard]] int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 class write_loop final : public worker {
  public:
@@ -59,12 +45,7 @@ struct write_back {
 
   template <class Queue>
   static void run(Queue& queue, int fd, std::size_t requests) {
-    for (std::size_t i = 0; i < requests; ++i) {
-      asioq::asio_request request = queue.get();
-      request.prepare_write_back(fd, block);
-      queue.submit(std::move(request));
-    }
-    queue.sync();
+    write_back_all(queue, fd, requests);
   }
 };
 

@@ -37,7 +37,6 @@ class io_operation {
 
   /// For the executor, to use as it likes while it has the operation.
   io_operation* next = nullptr;
-  void* context = nullptr;  ///< The same.
   std::int64_t result = 0;  ///< The same.
   std::int64_t place = 0;   ///< The same.
 

@@ -31,8 +31,8 @@ namespace asioq {
 ///
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
 /// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
-/// what comes of it is the same. On executors of tasks, small requests that continue each other in a file are carried out by
-/// one system call (not under `failure_policy::hold`, where one must not have begun if the one before it fails); each has
+/// what comes of it is the same. On executors of tasks, small requests that continue each other in a file may be carried out by
+/// one system call (up to 64, 256 KiB in all; not under `failure_policy::hold`, where one must not have begun if the one before it fails); each has
 /// the result it would have alone. Requests of different queues may interleave. That a request has finished does not make its
 /// data durable; only an fsync or fdatasync after it does.
 ///

@@ -20,15 +20,16 @@ namespace asioq {
 
 /// A fixed number of `std::jthread` workers that run tasks in the order in which they come.
 ///
-/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of queues that
-/// can be inside the kernel at the same time. The pool must outlive every queue that uses its executor. Its destructor
+/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of
+/// operations that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
+/// 20 µs before it sleeps, less where that is in vain. The pool must outlive every queue that uses its executor. Its destructor
 /// runs all tasks it has accepted, then joins.
 class thread_pool {
  public:
   /// What to give to a queue: a pointer to the pool, valid as long as the pool.
   class executor_type {
    public:
-    /// Queues the task and wakes a worker if one sleeps. Throws `std::bad_alloc` only when more tasks are waiting than
+    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc` only when more tasks are waiting than
     /// ever before; the task has then not been taken.
     void execute(task work) const { pool_->push(work); }
 
@@ -66,7 +67,7 @@ class thread_pool {
       tasks_.push(work);
       wakes = tasks_.size() > (standing_by_ ? 1U : 0U);
     }
-    // Outside the lock: the other worker would run into it.
+    // Outside the lock: who stands by would find it taken.
     pushed_.fetch_add(1, std::memory_order_relaxed);
     if (wakes) wake_.notify_one();
   }
@@ -75,8 +76,8 @@ class thread_pool {
     std::unique_lock lock(mutex_);
     for (;;) {
       if (tasks_.empty() && !standing_by_) stand_by(lock);
-      // False only when a stop is requested and no task is left: what was accepted is run.
       const auto may_go_on = [this] { return !tasks_.empty(); };
+      // False only when a stop is requested and no task is left: what was accepted is run.
       if (!may_go_on() && !wake_.wait(lock, stop, may_go_on)) return;
       const task next = tasks_.pop();
       lock.unlock();

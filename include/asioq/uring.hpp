@@ -31,8 +31,8 @@ namespace asioq {
 /// kernel at a time; use `as_if_serial` to have many.
 ///
 /// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
-/// when 8 are waiting (64 while the kernel carries out all within that call, as from the page cache) or when a queue on it
-/// waits or polls. Completions are taken in, and what they unblock begins, only in
+/// when 8 are waiting or when a queue on it waits or polls. While the kernel carries out everything within that call, as from
+/// the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once. Completions are taken in, and what they unblock begins, only in
 /// calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
 ///
 /// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
@@ -62,7 +62,8 @@ class uring_context {
     uring_context* context_;
   };
 
-  /// Rings for `entries` operations, 1 to 32768, rounded up by the kernel to a power of two; more wait in user space. Throws
+  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations may be in
+  /// the kernel; more wait in user space. Throws
   /// `std::invalid_argument` for any other number, and `std::system_error` if the kernel refuses: EPERM (forbidden by
   /// policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
   explicit uring_context(unsigned entries) {
@@ -116,14 +117,16 @@ class uring_context {
   }
 
   void start(io_operation& operation) noexcept {
-    const detail::single_user guard(completing_ ? unused_ : in_use_);
+    const detail::single_user guard(completing_ ? nested_ : in_use_);
     operation.next = nullptr;
     (first_ == nullptr ? first_ : last_->next) = &operation;
     last_ = &operation;
     prepare();
     const unsigned prepared = ::io_uring_sq_ready(&ring_);
+    const bool is_late = prepared >= (is_inline_ ? inline_batch : batch);
+    const bool may_wait = is_inline_ && operation.op() == asio_op::read;
     // Errors are met again, and reported, by the next call that may throw.
-    if (prepared >= (is_inline_ ? inline_batch : batch) || prepared == outstanding_) submit();
+    if (is_late || (prepared == outstanding_ && !may_wait)) submit();
   }
 
   int submit() noexcept {
@@ -144,6 +147,7 @@ class uring_context {
     prepare();
     if (take_completions()) return;
     if (is_inline_) {
+      // What is carried out within the call is complete after it: no second system call to wait for that.
       check(submit());
       if (take_completions()) return;
     }
@@ -262,7 +266,7 @@ class uring_context {
   bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
   detail::single_user::flag in_use_ = false;
-  detail::single_user::flag unused_ = false;
+  detail::single_user::flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
 };
 
 static_assert(io_executor<uring_context::executor_type>);
@@ -276,7 +280,8 @@ class uring_or_pool {
   /// What to give to a queue.
   using executor_type = std::variant<uring_context::executor_type, default_executor>;
 
-  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason. Throws
+  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason (`entries` then has
+  /// no effect). Throws
   /// `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
   explicit uring_or_pool(unsigned entries) {
     try {

@@ -106,6 +106,13 @@ TEST_CASE("what has to stay apart is not merged", "[merging]") {
       };
       CHECK(calls_for("syscw", with(order), writes) == 5);
     }
+    SECTION("where each has to be on the disk before the next begins") {
+      const descriptor synchronous = reopen(file, O_RDWR | O_DSYNC);
+      const auto writes = [&](auto& queue) {
+        for (std::size_t i = 0; i < 4; ++i) queue.submit(write_of(queue, synchronous, "abcd", i * 4));
+      };
+      CHECK(calls_for("syscw", with(order), writes) == 4);
+    }
     SECTION("what is large enough by itself") {
       auto options = with(order);
       options.buffer_size = 200'000;

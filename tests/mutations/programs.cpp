@@ -8,9 +8,9 @@
 
 #include "engine.hpp"
 
-int main(int count, char** arguments) {
+int main() {
   const asioq_test::playground files;
-  const std::uint64_t programs = count > 1 ? std::stoull(arguments[1]) : 1500;
+  constexpr std::uint64_t programs = 1500;
   for (std::uint64_t seed = 0; seed < programs; ++seed) {
     const asioq_test::program its = asioq_test::programs::random_program(seed, files, {});
     const std::string wrong = asioq_test::programs::compare_on_simulated_disks(

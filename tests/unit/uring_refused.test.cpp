@@ -90,19 +90,23 @@ int the_pool_is_used(int error) {
          must_hold(carries_out(queue, file), "a queue works");
 }
 
+void check_ending(const ending& end, const char* why_not_tried) {
+  if (end.exit_code == cannot_be_tried) {
+    WARN("skipped: this process " << why_not_tried);
+    return;
+  }
+  INFO(end.errors);
+  CHECK(end.signal == 0);
+  CHECK(end.exit_code == as_it_should);
+}
+
 /// Checks a case where io_uring is forbidden by a filter with this error.
 void check_forbidden(int error, int (*check)(int error)) {
   const ending end = run_in_child([&] {
     if (!forbid_io_uring(static_cast<unsigned>(error))) return cannot_be_tried;
     return check(error);
   });
-  if (end.exit_code == cannot_be_tried) {
-    WARN("skipped: this process may not filter system calls");
-    return;
-  }
-  INFO(end.errors);
-  CHECK(end.signal == 0);
-  CHECK(end.exit_code == as_it_should);
+  check_ending(end, "may not filter system calls");
 }
 
 }  // namespace
@@ -131,11 +135,5 @@ TEST_CASE("without memory to lock, io_uring works or says that there is none", "
     asioq::basic_asio_queue queue{context.executor(), {.buffer_size = 512}};
     return must_hold(available, "available() is true") + must_hold(carries_out(queue, file), "a queue works");
   });
-  if (end.exit_code == cannot_be_tried) {
-    WARN("skipped: this process cannot give up its privileges");
-    return;
-  }
-  INFO(end.errors);
-  CHECK(end.signal == 0);
-  CHECK(end.exit_code == as_it_should);
+  check_ending(end, "cannot give up its privileges");
 }

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <asioq/detail/perform.hpp>
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/transfer.hpp>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -18,13 +19,14 @@ namespace asioq::detail {
 ///
 /// Merged are reads with reads and writes with writes, each beginning where the one before ends: by their offsets, or at the
 /// file's own position if it is a regular file or a disk (elsewhere the boundaries may mean something, or a part may
-/// have to be seen before the rest can be transferred). So nothing can be observed between two of them but by reading the
-/// file while it is written. What the call leaves undone, be it for an error or the end of the file, is then done
-/// request by request: so errors and lengths are those of each.
+/// have to be seen before the rest can be transferred). Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where
+/// each has to be on the disk before the next begins. What the call leaves undone, be it for an error or the end of the
+/// file, is then done request by request: so errors and lengths are those of each.
 class batch {
  public:
-  /// `unmerged` is for batches to remember: a descriptor whose requests at its position are not merged, -1 at first.
-  batch(request_block& first, int& unmerged) noexcept : unmerged_(unmerged), bytes_(first.length) {
+  /// `unmerged`, -1 at first, is for batches to remember a descriptor whose requests at its position are not merged. Null
+  /// where no two of these are ever ready together.
+  explicit batch(request_block& first, int* unmerged = nullptr) noexcept : unmerged_(unmerged), bytes_(first.length) {
     requests_[0] = &first;
   }
 
@@ -37,9 +39,9 @@ class batch {
     if (count_ == most || block.fd != last.fd || last.is_sync() || block.is_sync()) return false;
     if (block.is_write() != last.is_write() || block.ends_hold) return false;
     if (last.length == 0 || block.length == 0 || bytes_ + block.length > most_bytes) return false;
-    if (last.offset == current_position)
-      return block.offset == current_position && (count_ > 1 || may_merge_at_position(block.fd));
-    return block.offset == last.offset + last.length;
+    if (last.offset == current_position ? block.offset != current_position : block.offset != last.offset + last.length)
+      return false;
+    return count_ > 1 || may_merge_with(block);
   }
 
   void take(request_block& block) noexcept {
@@ -61,11 +63,17 @@ class batch {
   }
 
  private:
+  /// What depends on the file alone, and has to be asked for.
+  [[nodiscard]] bool may_merge_with(const request_block& block) const noexcept {
+    if (block.offset == current_position && !may_merge_at_position(block.fd)) return false;
+    return !block.is_write() || (::fcntl(block.fd, F_GETFL) & O_DSYNC) == 0;  // O_SYNC contains O_DSYNC
+  }
+
   [[nodiscard]] bool may_merge_at_position(int fd) const noexcept {
-    if (fd == unmerged_) return false;
+    if (unmerged_ == nullptr || fd == *unmerged_) return false;
     struct stat status;
     if (::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))) return true;
-    unmerged_ = fd;  // if the number means another file one day, that is not merged, which does no harm
+    *unmerged_ = fd;  // if the number means another file one day, that is not merged, which does no harm
     return false;
   }
 
@@ -90,7 +98,7 @@ class batch {
     return std::max<ssize_t>(answer, 0);  // why it has failed is found out for each
   }
 
-  int& unmerged_;
+  int* unmerged_;
   std::array<request_block*, most> requests_;  // the first count_
   std::size_t count_ = 1;
   std::size_t bytes_ = 0;

@@ -16,8 +16,8 @@ namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`, which nobody holds while a request is carried out or a thread is woken (but
-/// while the kernel is asked which file a descriptor is: see file_table). A task is a worker: it takes the
+/// The order is in `order_`, under `mutex_`. Nobody holds that while a request is carried out or a thread is woken, but while
+/// the kernel is asked which file a descriptor is (see file_table, fsync_latch). A task is a worker: it takes the
 /// oldest request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with
 /// the executor, as requests that could be carried out by them, so one task serves many requests, and a submission
 /// hands over a new one only if all others are busy.
@@ -88,8 +88,6 @@ class concurrent_engine final : public task_engine {
  private:
   using lock_type = std::unique_lock<std::mutex>;
 
-  static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
-
   void run() noexcept override {
     lock_type lock(mutex_);
     if (order_.has_one_unfinished()) {
@@ -99,7 +97,7 @@ class concurrent_engine final : public task_engine {
     }
     --pending_;
     request_block* block = order_.next();
-    for (unsigned left = requests_per_turn; block != nullptr; --left) {
+    for (unsigned left = batches_per_turn; block != nullptr; --left) {
       settle(lock);
       // With a request in hand, the executor can be used. What else may start needs other workers; in the last turn,
       // so does what comes after it.
@@ -107,7 +105,7 @@ class concurrent_engine final : public task_engine {
       carry_out(*block, lock);
       // The other may have come too early and gone again: what has become ready meanwhile is then for this one.
       if (replaced && !needs_task()) break;
-      if (left <= 1) left = requests_per_turn;
+      if (left <= 1) left = batches_per_turn;
       block = order_.next();
     }
     settle(lock);
@@ -131,7 +129,7 @@ class concurrent_engine final : public task_engine {
 
   /// Carries out the request, and those that continue it and may start.
   void carry_out(request_block& block, lock_type& lock) noexcept {
-    batch requests(block, unmerged_);
+    batch requests(block);
     while (request_block* const more =
                order_.next_if([&](const request_block& other) { return requests.can_take(other); }))
       requests.take(*more);
@@ -200,7 +198,6 @@ class concurrent_engine final : public task_engine {
   std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;        // as of the last settle()
   std::uint64_t written_back_ = 0;  // as of the last settle()
-  int unmerged_ = -1;               // see batch
   std::uint64_t wake_at_ = 0;       // if waiting_: when finished_ has reached this
   bool waiting_ = false;            // the owner sleeps on wake_, or is about to
 };

@@ -15,12 +15,13 @@ class execution {
  public:
   explicit execution(failure_policy on_failure) noexcept : on_failure_(on_failure) {}
 
-  /// Whether requests may be merged. Not under `failure_policy::hold`: nothing behind a failure must have been begun.
+  /// Whether requests may be merged (as concurrent_order::next_if does). Not under `failure_policy::hold`: nothing behind a failure must have been begun.
   [[nodiscard]] bool merges() const noexcept { return on_failure_ == failure_policy::proceed; }
 
   /// Carries out the batch, or decides that it must not be; sets the results.
-  void run(batch& requests) noexcept {
-    request_block& block = *requests.requests().front();  // the only one where it matters which one has failed
+  void run(batch& its) noexcept {
+    // Alone in its batch wherever its failure matters to others: syncs are not merged, and under hold nothing is.
+    request_block& block = *its.requests().front();
     if (block.ends_hold) {
       holding_ = false;
       latch_.clear();
@@ -28,7 +29,7 @@ class execution {
     if (holding_) {
       block.error = ECANCELED;
     } else if (!block.is_sync() || !latch_.applies(block)) {
-      requests.perform();
+      its.perform();
       if (block.is_sync() && block.error != 0) latch_.set(block);
     }
     if (block.error != 0 && on_failure_ == failure_policy::hold) holding_ = true;

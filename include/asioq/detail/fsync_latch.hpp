@@ -29,13 +29,14 @@ class fsync_latch {
     // Not a file that can be synced, or no file: nothing has been lost.
     if (block.error == EINVAL || block.error == EROFS || block.error == EBADF) return;
     struct stat status;
-    const bool is_known = ::fstat(block.fd, &status) == 0;
-    try {
-      if (is_known) failures_.push_back({file_identity(status), block.error});
-    } catch (...) {  // std::bad_alloc
-      any_file_ = block.error;
+    if (::fstat(block.fd, &status) == 0) {
+      try {
+        failures_.push_back({file_identity(status), block.error});
+        return;
+      } catch (...) {  // NOLINT(bugprone-empty-catch): without memory for it, see below
+      }
     }
-    if (!is_known) any_file_ = block.error;
+    any_file_ = block.error;
   }
 
   void clear() noexcept {

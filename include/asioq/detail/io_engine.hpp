@@ -2,8 +2,8 @@
 
 #include <asioq/detail/concurrent_order.hpp>
 #include <asioq/detail/engine.hpp>
-#include <asioq/detail/perform.hpp>
 #include <asioq/detail/room.hpp>
+#include <asioq/detail/transfer.hpp>
 #include <asioq/io_executor.hpp>
 #include <asioq/options.hpp>
 

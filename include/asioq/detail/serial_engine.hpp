@@ -127,8 +127,6 @@ class serial_engine final : public task_engine {
   static constexpr std::uintptr_t all_flags = 15;
   static_assert(alignof(request_block) > all_flags);
 
-  static constexpr unsigned requests_per_turn = 64;  // then another queue may have the worker
-
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
   static request_block* newest(std::uintptr_t word) noexcept {
     return reinterpret_cast<request_block*>(word & ~all_flags);
@@ -147,7 +145,7 @@ class serial_engine final : public task_engine {
 
   /// Runner on the executor: carries out requests until none is left, or until it is somebody else's turn.
   void drain() noexcept {
-    for (unsigned left = requests_per_turn;;) {
+    for (unsigned left = batches_per_turn;;) {
       if (!refill()) {
         if (stop_running()) return;
         continue;
@@ -155,7 +153,7 @@ class serial_engine final : public task_engine {
       wake_owner(run_front());
       if (--left == 0) {
         if (yield()) return;
-        left = requests_per_turn;
+        left = batches_per_turn;
       }
     }
   }
@@ -191,7 +189,7 @@ class serial_engine final : public task_engine {
   /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
   /// one place that decides what may start next.
   bool run_front() noexcept {
-    batch next(ready_.pop_front(), unmerged_);
+    batch next(ready_.pop_front(), &unmerged_);
     while (execution_.merges() && refill() && next.can_take(*ready_.front())) next.take(ready_.pop_front());
     execution_.run(next);
     const std::size_t count = next.requests().size();

@@ -26,6 +26,8 @@ class task_engine : public engine {
   void give_room() noexcept final { room_.give(); }
 
  protected:
+  static constexpr unsigned batches_per_turn = 64;  // then another queue may have the worker
+
   task_engine(executor_reference executor, std::size_t max_writebacks) : executor_(executor), room_(max_writebacks) {}
 
   /// What a task does.
@@ -38,8 +40,8 @@ class task_engine : public engine {
   /// since it waits for them. On its thread nothing has to change hands, which costs more than a short transfer; and while
   /// this task counts as on its way, no other need be handed over. It only begins later; nothing depends on that.
   void leave_it_to_the_owner() const noexcept {
-    if (owner_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return;  // called in execute()
-    for (int i = 0; i < 64; ++i) {                                                     // some 100 µs
+    if (owner_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return;  // it is here, not at work
+    for (int i = 0; i < 64; ++i) {  // some 100 µs, unless others need the processor
       const std::uint64_t before = finished();
       for (int k = 0; k < 4; ++k) std::this_thread::yield();
       if (finished() == before) return;
