@@ -56,7 +56,7 @@ TEST_CASE("requests that continue each other leave in one system call", "[mergin
   if (!are_counted()) return;
   in_every_order([](asioq::execution_order order) {
     const std::string text = pattern(16 * 4096);
-    const descriptor file = temp_file();
+    const descriptor file = temp_file_with("x");
     const auto write_backs = [&](auto& queue) {
       for (std::size_t i = 0; i < 16; ++i)
         queue.submit(write_back_of(queue, file, std::string_view(text).substr(i * 4096, 4096), i * 4096));
@@ -76,7 +76,7 @@ TEST_CASE("requests that continue each other leave in one system call", "[mergin
 
 TEST_CASE("requests at the position of a regular file leave in one system call", "[merging]") {
   if (!are_counted()) return;
-  const descriptor file = temp_file();
+  const descriptor file = temp_file_with("x");
   const auto writes = [&](auto& queue) {
     for (std::size_t i = 0; i < 8; ++i) queue.submit(write_of(queue, file, pattern(1000, static_cast<unsigned>(i))));
   };
@@ -87,8 +87,8 @@ TEST_CASE("requests at the position of a regular file leave in one system call",
 TEST_CASE("what has to stay apart is not merged", "[merging]") {
   if (!are_counted()) return;
   in_every_order([](asioq::execution_order order) {
-    const descriptor file = temp_file();
-    const descriptor other = temp_file();
+    const descriptor file = temp_file_with("x");
+    const descriptor other = temp_file_with("x");
     const descriptor same = reopen(file, O_RDWR);
     SECTION("under failure_policy::hold") {
       const auto writes = [&](auto& queue) {
@@ -112,6 +112,18 @@ TEST_CASE("what has to stay apart is not merged", "[merging]") {
         for (std::size_t i = 0; i < 4; ++i) queue.submit(write_of(queue, synchronous, "abcd", i * 4));
       };
       CHECK(calls_for("syscw", with(order), writes) == 4);
+    }
+    SECTION("in what is no file on a disk") {
+      const descriptor null = open_path("/dev/null", O_RDWR);
+      const auto writes = [&](auto& queue) {
+        for (std::size_t i = 0; i < 4; ++i) queue.submit(write_of(queue, null, "abcd", i * 4));
+      };
+      CHECK(calls_for("syscw", with(order), writes) == 4);
+      const descriptor pseudo = open_path("/proc/self/status", O_RDONLY);  // it says that it is a regular file
+      const auto reads = [&](auto& queue) {
+        for (std::size_t i = 0; i < 4; ++i) queue.submit(read_of(queue, pseudo, 16, i * 16));
+      };
+      CHECK(calls_for("syscr", with(order), reads) == 4);
     }
     SECTION("what is large enough by itself") {
       auto options = with(order);

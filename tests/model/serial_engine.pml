@@ -9,7 +9,7 @@
  *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no other
  *    is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
  *  - no request is forgotten (`in_hands`), no timed wait runs to its deadline because a wake-up was lost;
- *  - taking a permit that `finished_` promises does not block; at most MAXWB write-backs are unfinished; all permits are
+ *  - a permit that `finished_` promises comes with a step of the runner; at most MAXWB write-backs are unfinished; all permits are
  *    back at the end; wake_ is never above 1, and 0 at the end; no flag and no request is left over;
  *  - the engine is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
  *
@@ -340,7 +340,7 @@ submit: /* `kind`: of a write-back */
   fi;
   if
   :: failed_wbs > 0 -> goto next_call                                        /* throws write_back_error */
-  :: failed_wbs == 0 && unfinished_wbs < MAXWB -> step(assert(room > 0); room--; goto push)
+  :: failed_wbs == 0 && unfinished_wbs < MAXWB -> asleep = 2; step(room > 0 -> room--; asleep = 0; goto push)
   :: else -> target = harvested + 1; do :: !is_wb[target] -> target++ :: else -> break od
   fi;
   do                                                                         /* await_room() */
@@ -360,7 +360,7 @@ submit: /* `kind`: of a write-back */
 again:
      skip
   od;
-  step(assert(room > 0); room--);
+  asleep = 2; step(room > 0 -> room--; asleep = 0);
 have_room:
   harvest();
   if :: failed_wbs > 0 -> step(assert(room < PERMITS); room++; goto next_call) :: else -> assert(unfinished_wbs < MAXWB) fi;

@@ -17,16 +17,16 @@ namespace asioq::detail {
 /// One request, or several that continue each other in the same file: these are carried out by one system call, which is
 /// worth much for small transfers to devices. What comes of each is the same as one by one; they finish together.
 ///
-/// Merged are reads with reads and writes with writes, each beginning where the one before ends: by their offsets, or at the
-/// file's own position if it is a regular file or a disk (elsewhere the boundaries may mean something, or a part may
-/// have to be seen before the rest can be transferred). Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where
+/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at the
+/// file's own position, on disks and on regular files that have blocks on one. Elsewhere, and in files that the kernel only
+/// makes look like regular ones, the boundaries may mean something, or a part may have to be seen before the rest can be
+/// transferred. Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where
 /// each has to be on the disk before the next begins. What the call leaves undone, be it for an error or the end of the
 /// file, is then done request by request: so errors and lengths are those of each.
 class batch {
  public:
-  /// `unmerged`, -1 at first, is for batches to remember a descriptor whose requests at its position are not merged. Null
-  /// where no two of these are ever ready together.
-  explicit batch(request_block& first, int* unmerged = nullptr) noexcept : unmerged_(unmerged), bytes_(first.length) {
+  /// `unmerged`, -1 at first, is for batches to remember a descriptor whose requests are not merged.
+  batch(request_block& first, int& unmerged) noexcept : unmerged_(unmerged), bytes_(first.length) {
     requests_[0] = &first;
   }
 
@@ -65,15 +65,14 @@ class batch {
  private:
   /// What depends on the file alone, and has to be asked for.
   [[nodiscard]] bool may_merge_with(const request_block& block) const noexcept {
-    if (block.offset == current_position && !may_merge_at_position(block.fd)) return false;
-    return !block.is_write() || (::fcntl(block.fd, F_GETFL) & O_DSYNC) == 0;  // O_SYNC contains O_DSYNC
-  }
-
-  [[nodiscard]] bool may_merge_at_position(int fd) const noexcept {
-    if (unmerged_ == nullptr || fd == *unmerged_) return false;
+    if (block.fd == unmerged_) return false;
     struct stat status;
-    if (::fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))) return true;
-    *unmerged_ = fd;  // if the number means another file one day, that is not merged, which does no harm
+    if (::fstat(block.fd, &status) != 0) return false;
+    const bool is_regular = S_ISREG(status.st_mode);
+    if (is_regular && status.st_blocks == 0) return false;                                        // not yet
+    const bool is_synchronous = block.is_write() && (::fcntl(block.fd, F_GETFL) & O_DSYNC) != 0;  // O_SYNC contains it
+    if ((is_regular || S_ISBLK(status.st_mode)) && !is_synchronous) return true;
+    unmerged_ = block.fd;  // if the number means another file one day, that is not merged, which does no harm
     return false;
   }
 
@@ -98,7 +97,7 @@ class batch {
     return std::max<ssize_t>(answer, 0);  // why it has failed is found out for each
   }
 
-  int* unmerged_;
+  int& unmerged_;
   std::array<request_block*, most> requests_;  // the first count_
   std::size_t count_ = 1;
   std::size_t bytes_ = 0;

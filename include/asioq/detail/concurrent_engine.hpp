@@ -90,22 +90,23 @@ class concurrent_engine final : public task_engine {
 
   void run() noexcept override {
     lock_type lock(mutex_);
-    if (order_.has_one_unfinished()) {
+    if (!waiting_ && order_.has_one_unfinished()) {
       lock.unlock();
       leave_it_to_the_owner();
       lock.lock();
     }
     --pending_;
     request_block* block = order_.next();
-    for (unsigned left = batches_per_turn; block != nullptr; --left) {
+    for (std::size_t carried_out = 0; block != nullptr;) {
       settle(lock);
       // With a request in hand, the executor can be used. What else may start needs other workers; in the last turn,
       // so does what comes after it.
-      const bool replaced = add_tasks(lock, left <= 1 ? 1 : 0) && left <= 1;
-      carry_out(*block, lock);
+      const bool is_last = carried_out + 1 >= requests_per_turn;
+      const bool replaced = add_tasks(lock, is_last ? 1 : 0) && is_last;
+      carried_out += carry_out(*block, lock);
       // The other may have come too early and gone again: what has become ready meanwhile is then for this one.
       if (replaced && !needs_task()) break;
-      if (left <= 1) left = batches_per_turn;
+      if (is_last) carried_out = 0;
       block = order_.next();
     }
     settle(lock);
@@ -127,9 +128,9 @@ class concurrent_engine final : public task_engine {
     return finished() != before;
   }
 
-  /// Carries out the request, and those that continue it and may start.
-  void carry_out(request_block& block, lock_type& lock) noexcept {
-    batch requests(block);
+  /// Carries out the request, and those that continue it and may start. Returns how many that were.
+  std::size_t carry_out(request_block& block, lock_type& lock) noexcept {
+    batch requests(block, unmerged_);
     while (request_block* const more =
                order_.next_if([&](const request_block& other) { return requests.can_take(other); }))
       requests.take(*more);
@@ -137,6 +138,7 @@ class concurrent_engine final : public task_engine {
     requests.perform();
     lock.lock();
     for (request_block* const one : requests.requests()) order_.complete(*one);
+    return requests.requests().size();
   }
 
   [[nodiscard]] bool needs_task() const noexcept { return order_.startable() > pending_; }
@@ -198,6 +200,7 @@ class concurrent_engine final : public task_engine {
   std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;        // as of the last settle()
   std::uint64_t written_back_ = 0;  // as of the last settle()
+  int unmerged_ = -1;               // see batch
   std::uint64_t wake_at_ = 0;       // if waiting_: when finished_ has reached this
   bool waiting_ = false;            // the owner sleeps on wake_, or is about to
 };

@@ -31,7 +31,8 @@ class engine {
   virtual void await_until(std::uint64_t seen, std::uint64_t target,
                            std::chrono::steady_clock::time_point deadline) = 0;
 
-  /// Takes the permit of a write-back that is about to be submitted. By `finished()` there is one: does not block.
+  /// Takes the permit of a write-back that is about to be submitted. By `finished()` there is one, or the
+  /// runner is just about to give it back: does not block for longer than that.
   virtual void take_room() noexcept = 0;
 
   /// The same when all permits are out: blocks. `target` is what `finished()` reaches with the oldest write-back.

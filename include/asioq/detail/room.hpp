@@ -18,7 +18,7 @@ class room {
   /// More permits than a semaphore can count are as good as no limit.
   explicit room(std::size_t size) : permits_(static_cast<std::ptrdiff_t>(std::min(size, most - 1)) + 1) {}
 
-  /// Takes a permit that is known to be free, or about to be (the spare one then bridges the gap). Does not block.
+  /// Takes a permit that is known to be free, or to come with the next step of who carries out the requests.
   void take() noexcept { permits_.acquire(); }
 
   /// Gives permits back.

@@ -134,7 +134,7 @@ class serial_engine final : public task_engine {
 
   /// A task begins: it is the runner, if nobody else is.
   void run() noexcept override {
-    leave_it_to_the_owner();
+    if ((word_.load(std::memory_order_relaxed) & waiting) == 0) leave_it_to_the_owner();
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
@@ -145,15 +145,16 @@ class serial_engine final : public task_engine {
 
   /// Runner on the executor: carries out requests until none is left, or until it is somebody else's turn.
   void drain() noexcept {
-    for (unsigned left = batches_per_turn;;) {
+    for (std::uint64_t turn_ends = finished_.load(std::memory_order_relaxed) + requests_per_turn;;) {
       if (!refill()) {
         if (stop_running()) return;
         continue;
       }
       wake_owner(run_front());
-      if (--left == 0) {
+      const std::uint64_t now = finished_.load(std::memory_order_relaxed);
+      if (now >= turn_ends) {
         if (yield()) return;
-        left = batches_per_turn;
+        turn_ends = now + requests_per_turn;
       }
     }
   }
@@ -189,7 +190,7 @@ class serial_engine final : public task_engine {
   /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
   /// one place that decides what may start next.
   bool run_front() noexcept {
-    batch next(ready_.pop_front(), &unmerged_);
+    batch next(ready_.pop_front(), unmerged_);
     while (execution_.merges() && refill() && next.can_take(*ready_.front())) next.take(ready_.pop_front());
     execution_.run(next);
     const std::size_t count = next.requests().size();

@@ -5,11 +5,14 @@
 #include <asioq/detail/room.hpp>
 #include <asioq/detail/spin.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <semaphore>
 #include <thread>
+#include <utility>
 
 namespace asioq::detail {
 
@@ -26,7 +29,7 @@ class task_engine : public engine {
   void give_room() noexcept final { room_.give(); }
 
  protected:
-  static constexpr unsigned batches_per_turn = 64;  // then another queue may have the worker
+  static constexpr std::size_t requests_per_turn = 64;  // then another queue may have the worker
 
   task_engine(executor_reference executor, std::size_t max_writebacks) : executor_(executor), room_(max_writebacks) {}
 
@@ -39,13 +42,31 @@ class task_engine : public engine {
   /// A task that has just begun: steps back for a moment, and for as long as the owner carries out its requests itself,
   /// since it waits for them. On its thread nothing has to change hands, which costs more than a short transfer; and while
   /// this task counts as on its way, no other need be handed over. It only begins later; nothing depends on that.
-  void leave_it_to_the_owner() const noexcept {
+  ///
+  /// It steps back for 5 µs or, if the owner is at it, for 200. Where others need the processor, one yield may take
+  /// milliseconds: it then stops at once, and if that was in vain seldom tries again.
+  void leave_it_to_the_owner() noexcept {
+    using clock = std::chrono::steady_clock;
     if (owner_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return;  // it is here, not at work
-    for (int i = 0; i < 64; ++i) {  // some 100 µs, unless others need the processor
-      const std::uint64_t before = finished();
-      for (int k = 0; k < 4; ++k) std::this_thread::yield();
-      if (finished() == before) return;
-    }
+    const unsigned to_skip = to_skip_.load(std::memory_order_relaxed);
+    if (to_skip > 0) return to_skip_.store(to_skip - 1, std::memory_order_relaxed);
+    const std::uint64_t begin = finished();
+    const clock::time_point start = clock::now();
+    clock::time_point now = start;
+    std::uint64_t before = begin;
+    bool is_shared = false;
+    do {
+      before = finished();
+      for (int i = 0; i < 4 && !is_shared; ++i) {
+        std::this_thread::yield();
+        const clock::time_point last = std::exchange(now, clock::now());
+        is_shared = now - last > std::chrono::microseconds(20);
+      }
+    } while (!is_shared && finished() != before && now - start < std::chrono::microseconds(200));
+    const bool was_in_vain = is_shared && finished() == begin;
+    const unsigned skip = was_in_vain ? std::min(2 * in_vain_.load(std::memory_order_relaxed) + 1, 63U) : 0;
+    in_vain_.store(skip, std::memory_order_relaxed);
+    to_skip_.store(skip, std::memory_order_relaxed);
   }
 
   /// Gives the executor a task. Throws what the executor throws, which then has not taken it.
@@ -69,8 +90,10 @@ class task_engine : public engine {
   const executor_reference executor_;
   /// Invariant: 1 for the queue until it leaves, plus 1 for each task from before its hand-over until its end.
   std::atomic<unsigned> shares_ = 1;
-  /// The owner's thread when it last handed over a task. Written by the owner; relaxed: it decides about speed alone.
-  std::atomic<std::thread::id> owner_;
+  // These decide about speed alone, hence relaxed.
+  std::atomic<std::thread::id> owner_;  // its thread when it last handed over a task; written by the owner
+  std::atomic<unsigned> to_skip_ = 0;   // step-backs that are not tried; written by tasks
+  std::atomic<unsigned> in_vain_ = 0;   // what to_skip_ was, 0 after a success; written by tasks
 
  protected:
   adaptive_spin spin_;  // owner only
