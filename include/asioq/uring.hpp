@@ -299,7 +299,7 @@ class uring_or_pool {
   /// An executor on what there is.
   [[nodiscard]] executor_type executor() noexcept {
     if (ring_) return ring_->executor();
-    return pool_.value();
+    return *pool_;  // NOLINT(bugprone-unchecked-optional-access): see pool_
   }
 
   /// Whether it is io_uring.

@@ -49,11 +49,14 @@ class task_engine : public engine {
     using clock = std::chrono::steady_clock;
     if (owner_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return;  // it is here, not at work
     const unsigned to_skip = to_skip_.load(std::memory_order_relaxed);
-    if (to_skip > 0) return to_skip_.store(to_skip - 1, std::memory_order_relaxed);
+    if (to_skip > 0) {
+      to_skip_.store(to_skip - 1, std::memory_order_relaxed);
+      return;
+    }
     const std::uint64_t begin = finished();
     const clock::time_point start = clock::now();
     clock::time_point now = start;
-    std::uint64_t before = begin;
+    std::uint64_t before = 0;
     bool is_shared = false;
     do {
       before = finished();
