@@ -32,9 +32,9 @@ namespace asioq {
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
 /// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
 /// what comes of it is the same. On executors of tasks, small requests that continue each other in a file may be carried out by
-/// one system call (up to 64, 256 KiB in all; not under `failure_policy::hold`, where one must not have begun if the one before it fails); each has
-/// the result it would have alone. Requests of different queues may interleave. That a request has finished does not make its
-/// data durable; only an fsync or fdatasync after it does.
+/// one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under `failure_policy::hold`, where
+/// one must not have begun if the one before it fails.) Requests of different queues may interleave. That a request has finished
+/// does not make its data durable; only an fsync or fdatasync after it does.
 ///
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on). Another
 /// thread may take over if that is synchronised. Operations run on the executor; a call that blocks (`wait`, `sync`,

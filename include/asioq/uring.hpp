@@ -32,8 +32,8 @@ namespace asioq {
 ///
 /// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
 /// when 8 are waiting or when a queue on it waits or polls. While the kernel carries out everything within that call, as from
-/// the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once. Completions are taken in, and what they unblock begins, only in
-/// calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
+/// the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once. Completions are taken
+/// in, and what they unblock begins, only in calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
 ///
 /// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
 /// locked. If another thread takes over and the first one exits, the kernel cancels what that one had submitted; the
@@ -62,10 +62,9 @@ class uring_context {
     uring_context* context_;
   };
 
-  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations may be in
-  /// the kernel; more wait in user space. Throws
-  /// `std::invalid_argument` for any other number, and `std::system_error` if the kernel refuses: EPERM (forbidden by
-  /// policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
+  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations may be
+  /// in the kernel; more wait in user space. Throws `std::invalid_argument` for any other number, and `std::system_error` if
+  /// the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
   explicit uring_context(unsigned entries) {
     if (entries == 0 || entries > most_entries) throw std::invalid_argument("asioq: a ring has 1 to 32768 entries");
     if (const int error = set_up(entries); error != 0)
@@ -281,8 +280,7 @@ class uring_or_pool {
   using executor_type = std::variant<uring_context::executor_type, default_executor>;
 
   /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason (`entries` then has
-  /// no effect). Throws
-  /// `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
+  /// no effect). Throws `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
   explicit uring_or_pool(unsigned entries) {
     try {
       ring_.emplace(entries);

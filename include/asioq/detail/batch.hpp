@@ -20,9 +20,9 @@ namespace asioq::detail {
 /// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at the
 /// file's own position, on disks and on regular files that have blocks on one. Elsewhere, and in files that the kernel only
 /// makes look like regular ones, the boundaries may mean something, or a part may have to be seen before the rest can be
-/// transferred. Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where
-/// each has to be on the disk before the next begins. What the call leaves undone, be it for an error or the end of the
-/// file, is then done request by request: so errors and lengths are those of each.
+/// transferred. Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where each has to be on the disk before the
+/// next begins. What the call leaves undone, be it for an error or the end of the file, is then done request by request: so
+/// errors and lengths are those of each.
 class batch {
  public:
   /// `unmerged`, -1 at first, is for batches to remember a descriptor whose requests are not merged.
@@ -77,8 +77,8 @@ class batch {
   }
 
   static constexpr std::size_t most = 64;  // requests
-  static constexpr std::size_t most_bytes =
-      std::size_t{256} * 1024;  // more would not be faster, and keep the first one waiting
+  /// More would not be faster, and keep the first one waiting.
+  static constexpr std::size_t most_bytes = std::size_t{256} * 1024;
 
   /// Asks the kernel for all; blocks. Returns how many bytes it has transferred.
   [[nodiscard]] ssize_t transfer() const noexcept {
