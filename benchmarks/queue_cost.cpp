@@ -98,25 +98,13 @@ class one_queue final : public worker {
   queue_on<Place> its_{options()};
 };
 
-/// As write_back, to the queues in turn.
-template <class Queue>
-void write_back_round_robin(std::deque<Queue>& queues, int fd, std::size_t requests) {
-  for (std::size_t i = 0; i < requests; ++i) {
-    Queue& queue = queues[i % queues.size()];
-    asioq::asio_request request = queue.get();
-    request.prepare_write_back(fd, block);
-    queue.submit(std::move(request));
-  }
-  for (Queue& queue : queues) queue.sync();
-}
-
 template <class Place, std::size_t Queues>
 class queues_on_one final : public worker {
  public:
   queues_on_one() {
     while (queues_.size() < Queues) queues_.emplace_back(place_.executor(), options());
   }
-  void run(std::size_t requests) override { write_back_round_robin(queues_, out_.fd(), requests); }
+  void run(std::size_t requests) override { write_back_in_turn(queues_, out_.fd(), requests); }
 
  private:
   null_device out_;
@@ -130,7 +118,7 @@ class crowd final : public worker {
   crowd() {
     for (pool_of<8>& pool : pools_) queues_.emplace_back(pool.executor(), options());
   }
-  void run(std::size_t requests) override { write_back_round_robin(queues_, out_.fd(), requests); }
+  void run(std::size_t requests) override { write_back_in_turn(queues_, out_.fd(), requests); }
 
  private:
   null_device out_;

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -28,15 +29,23 @@ class null_device {
   int fd_;
 };
 
-/// So many write-backs of whole buffers, until they are finished.
-template <class Queue>
-void write_back_all(Queue& queue, int fd, std::size_t requests) {
+/// So many write-backs of whole buffers, to the queues in turn, until they are finished.
+template <class Queues>
+void write_back_in_turn(Queues& queues, int fd, std::size_t requests) {
   for (std::size_t i = 0; i < requests; ++i) {
+    auto& queue = queues[i % queues.size()];
     asioq::asio_request request = queue.get();
     request.prepare_write_back(fd, request.buffer().size());
     queue.submit(std::move(request));
   }
-  queue.sync();
+  for (auto& queue : queues) queue.sync();
+}
+
+/// All to one queue.
+template <class Queue>
+void write_back_all(Queue& queue, int fd, std::size_t requests) {
+  const std::span<Queue, 1> alone(&queue, 1);
+  write_back_in_turn(alone, fd, requests);
 }
 
 }  // namespace bench
