@@ -2,6 +2,7 @@
 
 #include <asioq/detail/batch.hpp>
 #include <asioq/detail/concurrent_order.hpp>
+#include <asioq/detail/sync.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
 
@@ -86,7 +87,7 @@ class concurrent_engine final : public task_engine {
   }
 
  private:
-  using lock_type = std::unique_lock<std::mutex>;
+  using lock_type = std::unique_lock<mutex>;
 
   void run() noexcept override {
     lock_type lock(mutex_);
@@ -195,7 +196,7 @@ class concurrent_engine final : public task_engine {
     lock.lock();
   }
 
-  std::mutex mutex_;  // for all below
+  mutex mutex_;  // for all below
   concurrent_order order_;
   std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;        // as of the last settle()

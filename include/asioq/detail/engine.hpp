@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/sync.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -49,7 +50,7 @@ class engine {
   virtual ~engine() = default;
 
   /// See `finished()`; never decreases. Written by the runner, whoever that is: each engine says how.
-  alignas(64) std::atomic<std::uint64_t> finished_ = 0;
+  alignas(64) atomic<std::uint64_t> finished_ = 0;
 };
 
 }  // namespace asioq::detail

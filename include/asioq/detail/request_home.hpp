@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/sync.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -43,7 +44,7 @@ class request_home {
 
   /// A stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a whole by the
   /// owner (so there is no ABA), or the mark, for ever, once the queue is gone.
-  std::atomic<request_block*> returned_ = nullptr;
+  atomic<request_block*> returned_ = nullptr;
 
  private:
   std::size_t buffer_size_;                             // constant
@@ -111,7 +112,7 @@ class request_pool final : public request_home {
     if (parts_ == 0) destroy(lock);
   }
 
-  void destroy(std::unique_lock<std::mutex>& lock) noexcept {
+  void destroy(std::unique_lock<mutex>& lock) noexcept {
     lock.unlock();
     const Allocator allocator = allocator_;
     free_with(allocator, this);
@@ -166,7 +167,7 @@ class request_pool final : public request_home {
   std::size_t units_;              // constant: allocation units in a buffer
   std::size_t parts_ = 1;          // see above
   request_block* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
-  std::mutex late_;                // serialises frees after the queue, since an allocator need not be thread-safe
+  mutex late_;                     // serialises frees after the queue, since an allocator need not be thread-safe
 };
 
 }  // namespace asioq::detail

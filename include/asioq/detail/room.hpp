@@ -1,5 +1,7 @@
 #pragma once
 
+#include <asioq/detail/sync.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <semaphore>
@@ -29,9 +31,9 @@ class room {
   void give_spare() noexcept { permits_.release(); }
 
  private:
-  static constexpr auto most = static_cast<std::size_t>(std::counting_semaphore<>::max());
+  static constexpr auto most = static_cast<std::size_t>(counting_semaphore::max());
 
-  std::counting_semaphore<> permits_;
+  counting_semaphore permits_;
 };
 
 }  // namespace asioq::detail

@@ -3,6 +3,7 @@
 #include <asioq/detail/batch.hpp>
 #include <asioq/detail/execution.hpp>
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/sync.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
 
@@ -269,9 +270,9 @@ class serial_engine final : public task_engine {
   }
 
   /// See above. Written by owner, runner and tasks.
-  alignas(64) std::atomic<std::uintptr_t> word_ = 0;
+  alignas(64) atomic<std::uintptr_t> word_ = 0;
   /// Only while waiting is set: the runner wakes the owner when `finished_` has reached this. Written by the owner.
-  std::atomic<std::uint64_t> wake_at_ = 0;
+  atomic<std::uint64_t> wake_at_ = 0;
 
   // The runner's, handed on with `running`.
   alignas(64) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first

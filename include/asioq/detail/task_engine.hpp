@@ -4,6 +4,7 @@
 #include <asioq/detail/executor_reference.hpp>
 #include <asioq/detail/room.hpp>
 #include <asioq/detail/spin.hpp>
+#include <asioq/detail/sync.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -92,18 +93,18 @@ class task_engine : public engine {
 
   const executor_reference executor_;
   /// Invariant: 1 for the queue until it leaves, plus 1 for each task from before its hand-over until its end.
-  std::atomic<unsigned> shares_ = 1;
+  atomic<unsigned> shares_ = 1;
   // These decide about speed alone, hence relaxed.
-  std::atomic<std::thread::id> owner_;  // its thread when it last handed over a task; written by the owner
-  std::atomic<unsigned> to_skip_ = 0;   // step-backs that are not tried; written by tasks
-  std::atomic<unsigned> in_vain_ = 0;   // what to_skip_ was, 0 after a success; written by tasks
+  atomic<std::thread::id> owner_;  // its thread when it last handed over a task; written by the owner
+  atomic<unsigned> to_skip_ = 0;   // step-backs that are not tried; written by tasks
+  atomic<unsigned> in_vain_ = 0;   // what to_skip_ was, 0 after a success; written by tasks
 
  protected:
   adaptive_spin spin_;  // owner only
   /// Permits for write-backs: taken by the owner, given back just after `finished_` covers the write-back.
   room room_;
   /// The token that wakes the owner: 1 from when its sleep is ended by another until it takes it.
-  std::binary_semaphore wake_{0};
+  counting_semaphore wake_{0};
 };
 
 }  // namespace asioq::detail
