@@ -7,9 +7,13 @@
 #include <asioq/default_executor.hpp>
 #include <asioq/error.hpp>
 #include <asioq/executor.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>
 #include <asioq/inline_executor.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/io_operation.hpp>
+#include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 #include <asioq/queue.hpp>
 #include <asioq/request.hpp>

@@ -4,7 +4,6 @@
 /// How a queue behaves: chosen once, when it is made.
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 
 namespace asioq {
@@ -13,9 +12,6 @@ class asio_request;
 
 /// Alignment of every request's buffer, in bytes: enough for O_DIRECT on every device with sectors of up to 4 KiB.
 inline constexpr std::size_t buffer_alignment = 4096;
-
-/// As an offset: the file's own position, which the operation moves. For pipes, terminals and sockets, the only choice.
-inline constexpr std::uint64_t current_position = ~std::uint64_t{0};
 
 /// Which requests of one queue may run at the same time. Requests of different queues always may.
 enum class execution_order {
@@ -46,6 +42,9 @@ struct queue_options {
   /// error and its data, and may be moved from to keep them. It must not throw. If empty, the destructor prints a
   /// message to stderr and calls `std::terminate()`. A read that failed is not a loss.
   std::function<void(asio_request&)> on_lost_failure = {};
+  /// Most requests that the queue makes, idle ones included; 0 means no limit. Beyond it `get()` throws
+  /// `std::errc::not_enough_memory` and `try_get()` returns an empty handle.
+  std::size_t max_requests = 0;
 };
 
 }  // namespace asioq

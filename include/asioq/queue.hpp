@@ -4,6 +4,7 @@
 /// The ordered queue.
 
 #include <asioq/default_executor.hpp>
+#include <asioq/detail/ledger.hpp>
 #include <asioq/detail/make_engine.hpp>
 #include <asioq/detail/request_home.hpp>
 #include <asioq/detail/single_user.hpp>
@@ -20,6 +21,7 @@
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace asioq {
@@ -31,25 +33,29 @@ namespace asioq {
 ///
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
 /// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
-/// what comes of it is the same. On executors of tasks, small requests that continue each other in a file may be carried out by
+/// the results are the same. On executors of tasks, small requests that continue each other in a file may be carried out by
 /// one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under `failure_policy::hold`, where
-/// one must not have begun if the one before it fails.) Requests of different queues may interleave. That a request has finished
-/// does not make its data durable; only an fsync or fdatasync after it does.
+/// one must not have begun if the one before it fails.) Requests of different queues may interleave. A finished request has not
+/// made its data durable; only an fsync or fdatasync after it does.
 ///
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on). Another
-/// thread may take over if that is synchronised. Operations run on the executor; a call that blocks (`wait`, `sync`,
-/// `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, when nobody has
-/// begun. So no call ever waits for an executor that is busy with something else.
+/// thread may take over if that is synchronised. Operations run on the executor. A call that blocks (`wait`, `sync`,
+/// `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, if no task has
+/// begun them. So no call ever waits for an executor that is busy with something else.
 ///
 /// On an `io_executor` there are no tasks: operations are begun and completed inside the owner's calls.
+///
+/// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files. On an
+/// `io_executor` in as-if-serial order, `submit` asks what a descriptor means (fstat, fcntl, fstatfs, or `describe`) when a
+/// second request is unfinished.
 ///
 /// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work as long
 /// as the queue lives, and call every task; a task that comes after the queue's end does nothing.
 ///
 /// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle, and
-/// freed when the queue goes (or the handle, if that is later), one at a time. The queue itself takes one small object
-/// from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file that it
-/// has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else allocates.
+/// freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself takes one
+/// small object from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file
+/// that it has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.
@@ -73,7 +79,8 @@ class basic_asio_queue {
       : options_(checked(std::move(options))),
         executor_(std::move(executor)),
         pool_(pool_type::make(options_.buffer_size, allocator)),
-        engine_(make_engine()) {}
+        engine_(make_engine()),
+        exceptions_before_(std::uncaught_exceptions()) {}
 
   /// A queue on a copy of `executor`, with default options. (A template, so that `{}` means options and no executor.)
   template <std::same_as<Executor> Exactly>
@@ -82,24 +89,42 @@ class basic_asio_queue {
   basic_asio_queue(const basic_asio_queue&) = delete;
   basic_asio_queue& operator=(const basic_asio_queue&) = delete;
 
-  /// Waits until all has finished. For each failure to write or sync that was never reported it calls
+  /// Waits until all has finished. For each failure that would lose data and was never reported it calls
   /// `queue_options::on_lost_failure`; without that, it prints a message and calls `std::terminate()`.
+  ///
+  /// It prints the message and does not terminate if the owner has been told of a failure since the last `resume()`, by a
+  /// `write_back_error` or by a handle that came back, or if an exception that began after the queue was made is
+  /// unwinding: the program then knows that something went wrong.
   ~basic_asio_queue() {
     finish_all();
-    while (!done_.empty()) {
-      asio_request request(done_.pop_front());
-      if (is_loss(*request.block_)) report_loss(request);
+    is_closing_ = true;
+    const bool is_silent = !ledger_.owner_was_told() && std::uncaught_exceptions() <= exceptions_before_;
+    while (detail::request_block* const block = ledger_.collect()) {
+      asio_request request(*block);
+      if (detail::ledger::is_loss(*block)) report_loss(request, is_silent);
     }
     engine_.leave();
     pool_.close();
   }
 
   /// An unused request with a buffer of `options().buffer_size` bytes. Recycles, else allocates: then it may throw
-  /// `std::bad_alloc` or what the allocator throws, and the queue has not changed. Never blocks.
+  /// `std::bad_alloc` or what the allocator throws, and the queue has not changed. Never blocks. Throws `std::system_error`
+  /// (`std::errc::not_enough_memory`) if there are `options().max_requests` requests, and none of them is idle.
   [[nodiscard]] asio_request get() {
+    asio_request request = try_get();
+    if (!request)
+      throw std::system_error(std::make_error_code(std::errc::not_enough_memory),
+                              "asioq: all of the queue's max_requests requests are in use");
+    return request;
+  }
+
+  /// As `get()`, but returns an empty handle where `max_requests` would make that throw.
+  [[nodiscard]] asio_request try_get() {
     const detail::single_user guard(in_use_);
     if (!pool_.has_idle()) harvest();
-    return asio_request(pool_.take());
+    if (pool_.has_idle()) return asio_request(pool_.take());
+    if (options_.max_requests != 0 && pool_.size() >= options_.max_requests) return {};
+    return asio_request(pool_.make_block());
   }
 
   /// Hands a prepared request to the queue and leaves `request` empty. It may run and finish at once.
@@ -110,32 +135,29 @@ class basic_asio_queue {
   /// If it throws, the caller keeps the request as it was:
   /// - `std::invalid_argument`: the handle is empty, nothing is prepared, or the request is another queue's;
   /// - `write_back_error`: this is a write-back, and a failed one has not been collected;
+  /// - `std::system_error` (`std::errc::operation_not_permitted`): the queue is being destroyed, and this is called by
+  ///   `queue_options::on_lost_failure`;
   /// - what the executor throws when it refuses the task.
   void submit(asio_request&& request) {
     const detail::single_user guard(in_use_);
     detail::request_block& block = request.block();
     if (block.home != &pool_) throw std::invalid_argument("asioq: the request belongs to another queue");
     if (block.op == asio_op::free) throw std::invalid_argument("asioq: nothing is prepared in the request");
-    const bool is_write_back = block.op == asio_op::write_back;
-    if (is_write_back) make_room();
-    const detail::request_values before = block;
-    block.sequence = submitted_;
-    block.ends_hold = resumed_;
-    block.reported = false;
-    block.error = 0;
-    block.transferred = 0;
+    if (is_closing_)
+      throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                              "asioq: nothing can be submitted to a queue that is being destroyed");
+    if (block.op == asio_op::write_back) make_room();
+    const detail::request_outcome before = block;
+    static_cast<detail::request_outcome&>(block) = {.sequence = ledger_.entered(),
+                                                    .acknowledged = ledger_.acknowledged()};
     try {
       engine_.submit(block);
     } catch (...) {
-      static_cast<detail::request_values&>(block) = before;
-      if (is_write_back) engine_.give_room();
+      static_cast<detail::request_outcome&>(block) = before;
       throw;
     }
     request.block_ = nullptr;
-    outstanding_.push_back(block);
-    ++submitted_;
-    if (is_write_back) ++running_writebacks_;
-    resumed_ = false;
+    ledger_.enter(block);
   }
 
   /// The first finished request that needs collecting, in the order of submission; blocks until there is one. Empty if
@@ -143,8 +165,8 @@ class basic_asio_queue {
   [[nodiscard]] asio_request wait() {
     const detail::single_user guard(in_use_);
     harvest();
-    while (done_.empty() && !outstanding_.empty()) {
-      engine_.await(harvested_, next_to_collect());
+    while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
+      engine_.await(ledger_.settled(), ledger_.next_to_collect());
       harvest();
     }
     return collect();
@@ -156,12 +178,13 @@ class basic_asio_queue {
   /// was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
-    engine_.poll(submitted_);
+    engine_.poll(ledger_.entered());
     harvest();
     return collect();
   }
 
-  /// As `wait()`, but empty if nothing has finished for so long; any duration will do. Never carries out a request.
+  /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number counts
+  /// as zero. Never carries out a request.
   template <class Rep, class Period>
   [[nodiscard]] asio_request wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_until(detail::time_after(timeout));
@@ -172,12 +195,13 @@ class basic_asio_queue {
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
     const detail::single_user guard(in_use_);
     const typename Clock::time_point end(detail::saturate<typename Clock::duration>(deadline.time_since_epoch()));
-    engine_.poll(submitted_);
+    engine_.poll(ledger_.entered());
     harvest();
-    while (done_.empty() && !outstanding_.empty()) {
+    while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
       const auto now = Clock::now();
       if (now >= end) break;
-      engine_.await_until(harvested_, next_to_collect(), detail::time_after(detail::time_between(now, end)));
+      engine_.await_until(ledger_.settled(), ledger_.next_to_collect(),
+                          detail::time_after(detail::time_between(now, end)));
       harvest();
     }
     return collect();
@@ -193,31 +217,41 @@ class basic_asio_queue {
     throw_if_write_back_failed();
   }
 
-  /// Says that the caller has dealt with the failures up to now: what is submitted from here on runs again under
-  /// `failure_policy::hold`, and fsync asks the kernel again. Without effect if nothing has failed since the last time.
+  /// Says that the caller has dealt with the failures of all requests that have finished up to now: what is submitted from
+  /// here on runs again under `failure_policy::hold`, and fsync asks the kernel again. A failure of a request that is still
+  /// running counts when it comes. Without effect if nothing has failed since the last time.
   void resume() {
     const detail::single_user guard(in_use_);
     harvest();
-    if (std::exchange(failed_since_resume_, false)) resumed_ = true;
+    ledger_.acknowledge();
   }
 
-  /// Requests made so far, wherever they are: with the caller, submitted, finished or idle.
-  [[nodiscard]] std::size_t allocated_requests() const noexcept { return pool_.allocated(); }
+  /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end means that
+  /// none was leaked.
+  [[nodiscard]] std::size_t allocated_requests() const noexcept { return pool_.size() - pool_.idle(); }
+
+  /// Requests that wait to be recycled. `shrink_to_fit` frees them.
+  [[nodiscard]] std::size_t idle_requests() const noexcept { return pool_.idle(); }
+
+  /// Frees the idle requests and their buffers.
+  void shrink_to_fit() noexcept {
+    const detail::single_user guard(in_use_);
+    harvest();
+    pool_.free_idle();
+  }
 
   /// Requests submitted and not yet finished.
   [[nodiscard]] std::size_t running_requests() const noexcept {
-    return static_cast<std::size_t>(submitted_ - engine_.finished());
+    return static_cast<std::size_t>(ledger_.entered() - engine_.finished());
   }
 
   /// Write-backs submitted and not yet finished; at most `options().max_writebacks`.
   [[nodiscard]] std::size_t running_writebacks() const noexcept {
-    std::size_t running = running_writebacks_;
-    std::uint64_t unharvested = engine_.finished() - harvested_;
-    for (const detail::request_block* block = outstanding_.front(); unharvested != 0;
-         block = block->next_later, --unharvested)
-      if (block->op == asio_op::write_back) --running;
-    return running;
+    return ledger_.running_write_backs(engine_.finished());
   }
+
+  /// All requests with a `sequence()` below this have finished.
+  [[nodiscard]] std::uint64_t completed_through() const noexcept { return engine_.finished(); }
 
   /// The options it was made with.
   [[nodiscard]] const queue_options& options() const noexcept { return options_; }
@@ -248,109 +282,63 @@ class basic_asio_queue {
     }
   }
 
-  /// Moves what has finished, in order, to where it belongs.
+  /// Takes in what has finished.
   void harvest() noexcept {
-    const std::uint64_t finished = engine_.finished();
-    while (harvested_ != finished) {
-      detail::request_block& block = outstanding_.pop_front();
-      ++harvested_;
-      const bool is_write_back = block.op == asio_op::write_back;
-      if (is_write_back) --running_writebacks_;
-      if (is_write_back && block.error == 0) {
-        pool_.put(block);
-        continue;
-      }
-      done_.push_back(block);
-      if (block.error != 0) failed_since_resume_ = true;
-      if (block.error != 0 && is_write_back) ++failed_writebacks_;
-    }
+    ledger_.settle(engine_.finished(), [this](detail::request_block& block) { pool_.put(block); });
   }
 
   asio_request collect() noexcept {
-    if (done_.empty()) return {};
-    detail::request_block& block = done_.pop_front();
-    if (block.op == asio_op::write_back) --failed_writebacks_;
-    return asio_request(block);
+    detail::request_block* const block = ledger_.collect();
+    return block == nullptr ? asio_request() : asio_request(*block);
   }
 
-  /// What finished() has to reach for the first request to come back, unless a write-back fails earlier.
-  [[nodiscard]] std::uint64_t next_to_collect() const noexcept {
-    const detail::request_block* block = outstanding_.front();
-    while (block->op == asio_op::write_back && block->next_later != nullptr) block = block->next_later;
-    return block->sequence + 1;
-  }
-
-  [[nodiscard]] std::uint64_t oldest_write_back() const noexcept {
-    const detail::request_block* block = outstanding_.front();
-    while (block->op != asio_op::write_back) block = block->next_later;
-    return block->sequence + 1;
-  }
-
-  /// Takes a permit for a write-back, when there is one and none has failed.
+  /// Returns when one more write-back may be submitted.
   void make_room() {
-    harvest();
-    throw_if_write_back_failed();
-    if (running_writebacks_ < options_.max_writebacks) {
-      engine_.take_room();
-      return;
-    }
-    engine_.await_room(oldest_write_back());
-    harvest();
-    try {
+    for (;;) {
+      harvest();
       throw_if_write_back_failed();
-    } catch (...) {
-      engine_.give_room();
-      throw;
+      if (ledger_.outstanding_write_backs() < options_.max_writebacks) return;
+      engine_.await(ledger_.settled(), ledger_.oldest_write_back());
     }
   }
 
   void throw_if_write_back_failed() {
-    if (failed_writebacks_ == 0) return;
-    const detail::request_block* oldest = done_.front();
-    while (oldest->op != asio_op::write_back) oldest = oldest->next;
+    if (ledger_.failed_write_backs() == 0) return;
+    const detail::request_block& oldest = ledger_.oldest_failed_write_back();
     // Made before anything counts as reported: it may throw std::bad_alloc instead.
-    const write_back_error error({oldest->error, std::system_category()}, oldest->fd, oldest->offset, oldest->length);
-    for (detail::request_block* block = done_.front(); block != nullptr; block = block->next)
-      if (block->op == asio_op::write_back) block->reported = true;
+    const write_back_error error({oldest.error, std::system_category()}, oldest.fd, oldest.offset, oldest.length);
+    ledger_.mark_reported();
     throw write_back_error(error);
   }
 
   void finish_all() noexcept {
     harvest();
-    while (!outstanding_.empty()) {
-      engine_.await(harvested_, submitted_);
+    while (ledger_.has_outstanding()) {
+      engine_.await(ledger_.settled(), ledger_.entered());
       harvest();
     }
   }
 
-  static bool is_loss(const detail::request_block& block) noexcept {
-    return block.error != 0 && block.op != asio_op::read && !block.reported;
-  }
-
-  void report_loss(asio_request& request) noexcept {
+  void report_loss(asio_request& request, bool is_silent) noexcept {
     if (options_.on_lost_failure) {
       options_.on_lost_failure(request);
       return;
     }
-    std::fprintf(stderr,
-                 "asioq: a queue is destroyed and nobody was told that %zu bytes for descriptor %d failed: %s\n",
-                 request.length(), request.fd(), request.error().message().c_str());
-    std::terminate();
+    std::fprintf(
+        stderr,
+        "asioq: a queue is destroyed with a failure that was not reported: %s of %zu bytes, descriptor %d: %s\n",
+        traits_of(request.op()).name, request.length(), request.fd(), request.error().message().c_str());
+    if (is_silent) std::terminate();
   }
 
   // All for the owner only; what it shares with the runner is in engine_.
   queue_options options_;
-  Executor executor_;                                                   // constant
-  pool_type& pool_;                                                     // all requests
-  detail::engine& engine_;                                              // those submitted
-  detail::block_fifo<&detail::request_block::next_later> outstanding_;  // submitted and not harvested, oldest first
-  detail::block_fifo<&detail::request_block::next> done_;               // finished and not collected, oldest first
-  std::uint64_t submitted_ = 0;                                         // requests ever submitted
-  std::uint64_t harvested_ = 0;                                         // of these, no longer in outstanding_
-  std::size_t running_writebacks_ = 0;                                  // write-backs in outstanding_
-  std::size_t failed_writebacks_ = 0;                                   // write-backs in done_
-  bool failed_since_resume_ = false;
-  bool resumed_ = false;  // the next submission ends a hold
+  Executor executor_;        // constant
+  pool_type& pool_;          // all requests
+  detail::engine& engine_;   // those submitted
+  detail::ledger ledger_;    // the same, from submission until they are collected
+  int exceptions_before_;    // constant: exceptions that were unwinding when the queue was made
+  bool is_closing_ = false;  // inside the destructor
   detail::single_user::flag in_use_;
 };
 

@@ -60,19 +60,19 @@ class asio_request {
   /// Throws `std::invalid_argument`, changing nothing, if `fd` is negative, `length` exceeds the buffer, or
   /// `offset + length` exceeds 2^63 - 1. Source: pread(2), read(2), open(2).
   void prepare_read(int fd, std::size_t length, std::uint64_t offset = current_position) {
-    prepare(asio_op::read, fd, length, offset);
+    prepare_transfer(asio_op::read, fd, length, offset);
   }
 
   /// Asks to write the first `length` bytes of the buffer to `fd`, all of them unless an error arises. Otherwise as
   /// `prepare_read`. Source: pwrite(2), write(2).
   void prepare_write(int fd, std::size_t length, std::uint64_t offset = current_position) {
-    prepare(asio_op::write, fd, length, offset);
+    prepare_transfer(asio_op::write, fd, length, offset);
   }
 
   /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back from
   /// a wait with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
-    prepare(asio_op::write_back, fd, length, offset);
+    prepare_transfer(asio_op::write_back, fd, length, offset);
   }
 
   /// Asks to make durable what this queue was given for the file before, and whatever else the file has: fsync(2).
@@ -85,6 +85,40 @@ class asio_request {
   /// The same with fdatasync(2): without the metadata that reading does not need.
   void prepare_fdatasync(int fd) { prepare(asio_op::fdatasync, fd, 0, current_position); }
 
+  /// Asks to set the file's size to `size` bytes, in its place in the order: what is beyond is cut off, what is missing reads as
+  /// zeros. `offset()` is the size. Throws `std::invalid_argument` if `fd` is negative or `size` exceeds 2^63 - 1. Source:
+  /// ftruncate(2).
+  void prepare_truncate(int fd, std::uint64_t size) {
+    check_range(size, 0);
+    prepare(asio_op::truncate, fd, 0, size);
+  }
+
+  /// Asks to reserve room for `length` bytes at `offset`, so that writing there does not fail for want of it. The file
+  /// is at least that long afterwards, and keeps its contents. The request's buffer is not used, so `length` may exceed it.
+  /// Throws as `prepare_write`, and `std::invalid_argument` if `length` is 0. Source: posix_fallocate(3).
+  void prepare_allocate(int fd, std::size_t length, std::uint64_t offset) {
+    if (length == 0) throw std::invalid_argument("asioq: the length is 0");
+    check_range(offset, length);
+    prepare(asio_op::allocate, fd, length, offset);
+  }
+
+  /// Asks to close the descriptor, after everything that was submitted for it before. What is submitted for it later names
+  /// nothing, as after close(2), or another file that has got the number. Source: close(2).
+  void prepare_close(int fd) { prepare(asio_op::close, fd, 0, current_position); }
+
+  /// Has the prepared transfer use the buffer from its byte `first` on, `length()` bytes, until the request is prepared anew;
+  /// `data()` begins there, too. Throws `std::invalid_argument`, changing nothing, if that leaves the buffer or if no read or
+  /// write is prepared.
+  void use_from(std::size_t first) {
+    detail::request_block& its = block();
+    if (!its.traits().transfers) throw std::invalid_argument("asioq: no transfer is prepared in the request");
+    const std::size_t size = its.home->buffer_size();
+    if (first > size || its.length > size - first) throw std::invalid_argument("asioq: the transfer leaves the buffer");
+    its.data = its.buffer + first;
+    its.error = 0;
+    its.transferred = 0;
+  }
+
   /// Attaches a pointer of the caller's, which `user_data()` gives back until the request is recycled.
   void set_user_data(void* data) { block().user_data = data; }
   /// What `set_user_data` attached; null before.
@@ -95,16 +129,16 @@ class asio_request {
   [[nodiscard]] std::error_code error() const { return {block().error, std::system_category()}; }
   /// Bytes transferred, also those before an error.
   [[nodiscard]] std::size_t bytes_transferred() const { return block().transferred; }
-  /// The first `bytes_transferred()` bytes of the buffer.
-  [[nodiscard]] std::span<std::byte> data() const { return {block().buffer, block().transferred}; }
+  /// The first `bytes_transferred()` bytes of the buffer, or of its part that `use_from` chose.
+  [[nodiscard]] std::span<std::byte> data() const { return {block().data, block().transferred}; }
 
   /// What is prepared; `asio_op::free` if nothing is. It stays after the request has run.
   [[nodiscard]] asio_op op() const { return block().op; }
   /// The descriptor of the prepared operation; -1 if nothing is prepared.
   [[nodiscard]] int fd() const { return block().fd; }
-  /// Bytes asked for; 0 if nothing is prepared, and for fsync and fdatasync.
+  /// Bytes asked for; 0 if nothing is prepared, and for operations that concern no range.
   [[nodiscard]] std::size_t length() const { return block().length; }
-  /// Where, in bytes from the start of the file, or `current_position`.
+  /// Where, in bytes from the start of the file, or `current_position`; for truncate, the size asked for.
   [[nodiscard]] std::uint64_t offset() const { return block().offset; }
   /// The number of its last submission in its queue, counted from 0.
   [[nodiscard]] std::uint64_t sequence() const { return block().sequence; }
@@ -120,15 +154,23 @@ class asio_request {
     return *block_;
   }
 
-  void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
+  static void check_range(std::uint64_t offset, std::uint64_t length) {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    if (offset > most || length > most - offset) throw std::invalid_argument("asioq: the range ends beyond 2^63 - 1");
+  }
+
+  void prepare_transfer(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
+    if (length > block().home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
+    if (offset != current_position) check_range(offset, length);
+    prepare(op, fd, length, offset);
+  }
+
+  void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
     detail::request_block& its = block();
     if (fd < 0) throw std::invalid_argument("asioq: the file descriptor is negative");
-    if (length > its.home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
-    if (offset != current_position && (offset > most || length > most - offset))
-      throw std::invalid_argument("asioq: the range ends beyond 2^63 - 1");
     its.op = op;
     its.fd = fd;
+    its.data = its.buffer;
     its.length = length;
     its.offset = offset;
     its.error = 0;

@@ -184,14 +184,16 @@ class uring_context {
 
   static void describe(::io_uring_sqe& entry, io_operation& operation) noexcept {
     if (is_at_position(operation)) operation.place = ::lseek(operation.fd(), 0, SEEK_CUR);
+    // io_uring has a number of its own for the file's position.
+    const std::uint64_t offset = operation.offset() == current_position ? ~std::uint64_t{0} : operation.offset();
     const auto length = static_cast<unsigned>(std::min(operation.buffer().size(), longest_step));
     switch (operation.op()) {
       case asio_op::read:
-        ::io_uring_prep_read(&entry, operation.fd(), operation.buffer().data(), length, operation.offset());
+        ::io_uring_prep_read(&entry, operation.fd(), operation.buffer().data(), length, offset);
         break;
       case asio_op::write:
       case asio_op::write_back:
-        ::io_uring_prep_write(&entry, operation.fd(), operation.buffer().data(), length, operation.offset());
+        ::io_uring_prep_write(&entry, operation.fd(), operation.buffer().data(), length, offset);
         break;
       case asio_op::fsync:
         ::io_uring_prep_fsync(&entry, operation.fd(), 0);
@@ -199,6 +201,9 @@ class uring_context {
       case asio_op::fdatasync:
         ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC);
         break;
+      case asio_op::allocate:
+      case asio_op::truncate:
+      case asio_op::close:
       case asio_op::free:
         ::io_uring_prep_nop(&entry);
         break;

@@ -17,7 +17,8 @@ TEST_CASE("a destroyed handle recycles its buffer, on whatever thread", "[handle
       std::thread([&seen, mine = std::move(done)] { seen = text_of(mine.data()); }).join();
       CHECK(seen == "abc");
     }
-    CHECK(queue.allocated_requests() == 1);
+    CHECK(queue.allocated_requests() == 0);
+    CHECK(queue.idle_requests() == 1);
   });
 }
 
@@ -35,15 +36,21 @@ TEST_CASE("the counters tell where requests are", "[counters]") {
     CHECK(queue.allocated_requests() == 3);
     CHECK(queue.running_requests() == 0);
     held.clear();
+    CHECK(queue.allocated_requests() == 0);
+    CHECK(queue.idle_requests() == 3);
     for (int i = 0; i < 3; ++i) held.push_back(queue.get());
     CHECK(queue.allocated_requests() == 3);
+    CHECK(queue.idle_requests() == 0);
     held[0].prepare_read(file.get(), 3, 0);
     queue.submit(std::move(held[0]));
     CHECK_FALSE(held[0]);
     held[0] = queue.wait();
     CHECK(queue.running_requests() == 0);
     held.clear();
-    CHECK(queue.allocated_requests() == 3);
+    CHECK(queue.allocated_requests() == 0);
+    CHECK(queue.idle_requests() == 3);
+    queue.shrink_to_fit();
+    CHECK(queue.idle_requests() == 0);
     CHECK(queue.use_count == 42);
   });
 }
@@ -147,10 +154,11 @@ TEST_CASE("once warm, a queue asks its allocator for nothing", "[allocator][allo
     for (int i = 0; i < 45; ++i) most.push_back(queue.get());
     most.clear();
     const long before = log.allocations;
-    const std::size_t requests = queue.allocated_requests();
+    const std::size_t requests = queue.idle_requests();
     for (int i = 0; i < 10; ++i) REQUIRE(round() == 20);
     CHECK(log.allocations == before);
-    CHECK(queue.allocated_requests() == requests);
+    CHECK(queue.allocated_requests() == 0);
+    CHECK(queue.idle_requests() == requests);
   });
 }
 

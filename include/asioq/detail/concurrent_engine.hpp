@@ -2,6 +2,8 @@
 
 #include <asioq/detail/batch.hpp>
 #include <asioq/detail/concurrent_order.hpp>
+#include <asioq/detail/file_probe.hpp>
+#include <asioq/detail/merging.hpp>
 #include <asioq/detail/sync.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
@@ -11,138 +13,193 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <utility>
 
 namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`. Nobody holds that while a request is carried out or a thread is woken, but while
-/// the kernel is asked which file a descriptor is (see file_table, fsync_latch). A task is a worker: it takes the
-/// oldest request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with
-/// the executor, as requests that could be carried out by them, so one task serves many requests, and a submission
-/// hands over a new one only if all others are busy.
+/// The order is in `order_`, under `mutex_`, which is never held across I/O, a question to the kernel, a call of the executor or
+/// a wake-up. A task is a worker: it answers what the order has to know about a file, takes the oldest request that may
+/// start, carries it out, and goes on until there is none. There are as many tasks, begun or with the executor, as they could
+/// have requests in hand, so one task serves many requests, and a submission hands over a new one only if all others are
+/// busy.
 ///
 /// - Results are written before `complete` under the mutex; `finished_` is stored under the mutex, after that, and the
 ///   owner reads it with acquire: it sees the results of all requests that the count covers.
-/// - The owner sleeps on `wake_` after it has set `waiting_` under the mutex, having seen there that what it waits for has
-///   not come. Who clears `waiting_`, under the mutex, gives the token or does without it: none is lost or left over.
+/// - The owner arms `wake_` under the mutex, having seen there that what it waits for has not come. A worker publishes under the
+///   mutex and tells afterwards.
 /// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and if
-///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker wakes the owner when it has
-///   finished, or leaves with requests undone only after looking for a sleeping owner.
-///
-/// The executor is used only by the owner, and by a worker that has an unfinished request in its hands, for which the
-/// queue's destructor waits.
+///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner when it has
+///   finished, and a worker that leaves requests undone looks for a sleeping owner.
+/// - A worker has no request in hand while it calls the executor, which may run the task inside `execute`. A task that finds
+///   itself inside such a call of the same thread leaves: the outer worker goes on with what there is to do.
+/// - The executor is used by the owner and by workers. A worker in `handing_over_` keeps the queue's destructor waiting.
 class concurrent_engine final : public task_engine {
  public:
-  concurrent_engine(executor_reference executor, std::size_t max_writebacks, std::size_t max_in_flight,
-                    failure_policy on_failure)
-      : task_engine(executor, max_writebacks), order_(max_in_flight, on_failure) {}
+  concurrent_engine(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
+      : task_engine(executor), order_(max_in_flight, on_failure) {}
 
   void submit(request_block& block) override {
-    std::unique_lock lock(mutex_);
+    lock_type lock(mutex_);
     order_.add(block);
-    if (!needs_task()) return;
-    note_owner();
+    if (!needs_task(0)) return;
     try {
       add_task(lock);
     } catch (...) {
-      // Too late if another worker has begun it: then it is submitted, and the task was not needed.
+      // Too late if a worker has begun it: then it is submitted, and the task was not needed.
       if (order_.withdraw(block)) throw;
     }
   }
 
   void poll(std::uint64_t submitted) override {
     if (finished() == submitted) return;
-    std::unique_lock lock(mutex_);
-    note_owner();
-    while (needs_task()) add_task(lock);
+    lock_type lock(mutex_);
+    while (needs_task(0)) add_task(lock);
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
     if (help() || spin_.until([&] { return finished() >= target; })) return;
-    std::unique_lock lock(mutex_);
+    lock_type lock(mutex_);
     if (finished() != seen || order_.has_next_to_finish()) return;
-    wait_for_wake(target);
+    wake_.arm(target);
     lock.unlock();
-    wake_.acquire();
+    wake_.sleep();
   }
 
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin_.until([&] { return finished() >= target; })) return;
-    std::unique_lock lock(mutex_);
+    lock_type lock(mutex_);
     if (finished() != seen) return;
-    wait_for_wake(target);
+    wake_.arm(target);
     lock.unlock();
-    if (wake_.try_acquire_until(deadline)) return;
-    lock.lock();
-    if (std::exchange(waiting_, false)) return;
-    lock.unlock();
-    wake_.acquire();  // somebody has ended the wait: the token is here, or about to come
-  }
-
-  void await_room(std::uint64_t target) noexcept override {
-    for (std::uint64_t seen = finished(); seen < target; seen = finished()) await(seen, target);
-    room_.take();
+    wake_.sleep_until(deadline);
   }
 
  private:
   using lock_type = std::unique_lock<mutex>;
 
-  void run() noexcept override {
+  /// A worker that is calling the executor.
+  struct caller {
+    thread_id thread;
+    caller* next;
+  };
+
+  void before_leaving() noexcept override {
     lock_type lock(mutex_);
-    if (!waiting_ && order_.has_one_unfinished()) {
+    is_leaving_ = true;
+    while (handing_over_ != nullptr) {
+      wake_.arm(never);
       lock.unlock();
-      leave_it_to_the_owner();
+      wake_.sleep();
       lock.lock();
-    }
-    --pending_;
-    request_block* block = order_.next();
-    for (std::size_t carried_out = 0; block != nullptr;) {
-      settle(lock);
-      // With a request in hand, the executor can be used. What else may start needs other workers; in the last turn,
-      // so does what comes after it.
-      const bool is_last = carried_out + 1 >= requests_per_turn;
-      const bool replaced = add_tasks(lock, is_last ? 1 : 0) && is_last;
-      carried_out += carry_out(*block, lock);
-      // The other may have come too early and gone again: what has become ready meanwhile is then for this one.
-      if (replaced && !needs_task()) break;
-      if (is_last) carried_out = 0;
-      block = order_.next();
-    }
-    settle(lock);
-    // The owner must not depend on when the executor gets round to the other tasks.
-    if (order_.has_next_to_finish() && std::exchange(waiting_, false)) {
-      lock.unlock();
-      wake_.release();
     }
   }
 
-  /// Owner: carries out the request that has to finish first, if nobody has begun. Returns whether anything has finished.
+  void run() noexcept override {
+    lock_type lock(mutex_);
+    --pending_;
+    if (is_inside_execute()) return;
+    bool runs_inside_execute = false;  // the executor has run a task of this engine inside `execute`
+    for (std::size_t carried_out = 0;;) {
+      settle(lock);
+      if (!runs_inside_execute) runs_inside_execute = call_for_help(lock, 1);
+      if (order_.has_question()) {
+        answer(lock);
+      } else if (request_block* const block = order_.next()) {
+        carried_out += carry_out(*block, lock);
+      } else {
+        break;
+      }
+      if (carried_out < requests_per_turn) continue;
+      // Another queue gets the worker, and a new task does the rest.
+      settle(lock);
+      carried_out = 0;
+      if (runs_inside_execute || !needs_task(0)) continue;
+      runs_inside_execute = call_for_help(lock, 0);
+      if (!needs_task(0)) break;  // else the task has come too early, and gone again, or the executor refuses
+    }
+    settle(lock);
+    // The owner must not depend on when the executor gets round to the other tasks.
+    const bool leaves_owner_alone = order_.has_next_to_finish();
+    lock.unlock();
+    if (leaves_owner_alone) wake_.tell_anyway();
+  }
+
+  /// Owner: carries out the request that has to finish first, if no worker has begun. Returns whether anything has finished.
   bool help() noexcept {
     lock_type lock(mutex_);
     const std::uint64_t before = finished();
+    if (order_.has_question()) answer(lock);
     if (request_block* const block = order_.next_to_finish()) carry_out(*block, lock);
     settle(lock);
-    note_owner();
-    add_tasks(lock, 0);
+    try {
+      while (needs_task(0)) add_task(lock);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call tries again, or does the work itself
+    }
     return finished() != before;
   }
 
   /// Carries out the request, and those that continue it and may start. Returns how many that were.
   std::size_t carry_out(request_block& block, lock_type& lock) noexcept {
-    batch requests(block, unmerged_);
-    while (request_block* const more =
-               order_.next_if([&](const request_block& other) { return requests.can_take(other); }))
-      requests.take(*more);
+    batch requests(block);
+    if (!order_.failures().holds()) gather(requests, lock);
+    if (order_.failures().needs_file(block)) {
+      lock.unlock();
+      const file_identity file = file_probe().identity(block.fd);
+      lock.lock();
+      if (const int error = order_.failures().admits(block, file); error != 0) {
+        order_.cancel(block, error);
+        return 1;
+      }
+    }
     lock.unlock();
-    requests.perform();
+    file_identity file;
+    if (requests.size() > 1) {
+      requests.perform();
+    } else {
+      finish(block);
+      if (block.error != 0 && failure_log::needs_file_of_failed(block)) file = file_probe().identity(block.fd);
+    }
     lock.lock();
-    for (request_block* const one : requests.requests()) order_.complete(*one);
-    return requests.requests().size();
+    for (request_block* const one : requests.requests()) order_.complete(*one, file);
+    return requests.size();
   }
 
-  [[nodiscard]] bool needs_task() const noexcept { return order_.startable() > pending_; }
+  /// Adds what continues the batch and may start. Unlocks for a while.
+  void gather(batch& requests, lock_type& lock) noexcept {
+    const request_block& first = *requests.requests()[0];
+    const open_file* file = order_.file_of(first);
+    const auto continues = [&](const request_block& other) { return requests.is_continued_by(other); };
+    if (file == nullptr || !order_.has_next_that(continues)) return;
+    if (!file->merging_is_known) {
+      lock.unlock();
+      const merging learnt = merging_probe()(first.fd);
+      lock.lock();
+      order_.learn(first, learnt);
+      file = order_.file_of(first);  // others may have come and gone
+    }
+    if (!file->merges.allows(first)) return;
+    while (order_.has_next_that(
+        [&](const request_block& other) { return continues(other) && file->merges.allows(other); })) {
+      request_block* const more = order_.next();
+      if (more == nullptr) return;
+      requests.take(*more);
+    }
+  }
+
+  /// Finds out what the order has to know about a file.
+  void answer(lock_type& lock) noexcept {
+    const concurrent_order::question asked = order_.ask();
+    lock.unlock();
+    const file_facts facts = file_probe().facts(asked.fd);
+    lock.lock();
+    order_.learn(asked, facts);
+  }
+
+  /// Whether there is more to do than for the tasks on their way and `here` workers.
+  [[nodiscard]] bool needs_task(std::size_t here) const noexcept {
+    return order_.startable() + (order_.has_question() ? 1 : 0) > pending_ + here;
+  }
 
   /// Throws what the executor throws. Unlocks for a while.
   void add_task(lock_type& lock) {
@@ -158,23 +215,36 @@ class concurrent_engine final : public task_engine {
     lock.lock();
   }
 
-  /// As many tasks as are needed, and `more`. Returns false if the executor refuses: what is left is done by those who
-  /// are at it, or by the owner.
-  bool add_tasks(lock_type& lock, std::size_t more) noexcept {
+  /// Worker, with nothing in hand: hands over as many tasks as are needed besides `here` workers. If the executor refuses, what
+  /// is left is done by those that have begun, or by the owner. Returns whether it ran a task inside `execute`.
+  bool call_for_help(lock_type& lock, std::size_t here) noexcept {
+    if (!needs_task(here)) return false;
+    caller self{this_thread(), handing_over_};
+    handing_over_ = &self;
+    bool ran_inside = false;
     try {
-      while (needs_task() || more > 0) {
-        if (!needs_task()) --more;
+      while (needs_task(here) && !ran_inside) {
+        const std::uint64_t before = left_inside_execute_;
         add_task(lock);
+        ran_inside = left_inside_execute_ != before;
       }
-      return true;
-    } catch (...) {
-      return false;
+    } catch (...) {  // NOLINT(bugprone-empty-catch): see above
     }
+    caller** place = &handing_over_;
+    while (*place != &self) place = &(*place)->next;
+    *place = self.next;
+    if (handing_over_ == nullptr && is_leaving_) wake_.tell_anyway();
+    return ran_inside;
   }
 
-  void wait_for_wake(std::uint64_t target) noexcept {
-    waiting_ = true;
-    wake_at_ = target;
+  /// Whether this thread is inside a call of the executor by a worker of this engine.
+  bool is_inside_execute() noexcept {
+    for (const caller* one = handing_over_; one != nullptr; one = one->next) {
+      if (one->thread != this_thread()) continue;
+      ++left_inside_execute_;
+      return true;
+    }
+    return false;
   }
 
   /// Lets the owner know of what has finished. Unlocks for a while.
@@ -182,28 +252,24 @@ class concurrent_engine final : public task_engine {
     const std::uint64_t now = order_.finished();
     if (now == finished_.load(std::memory_order_relaxed)) return;
     const bool failed = order_.failed() != failed_;
-    const std::uint64_t permits = order_.written_back() - written_back_;
     failed_ = order_.failed();
-    written_back_ = order_.written_back();
-    const bool wakes = waiting_ && (failed || now >= wake_at_);
-    if (wakes) waiting_ = false;
-    // Release: pairs with finished(). Now the requests are the owner's.
-    finished_.store(now, std::memory_order_release);
-    if (permits == 0 && !wakes) return;
+    // Sequentially consistent: see wake. Now the requests are the owner's.
+    finished_.store(now);
+    if (!wake_.is_armed()) return;
     lock.unlock();
-    if (permits > 0) room_.give(permits);
-    if (wakes) wake_.release();
+    wake_.tell(now, failed);
     lock.lock();
   }
 
+  static constexpr std::uint64_t never = ~std::uint64_t{0} - 1;  // what `finished_` does not reach
+
   mutex mutex_;  // for all below
   concurrent_order order_;
-  std::size_t pending_ = 0;         // tasks handed over, or about to be, and not begun
-  std::uint64_t failed_ = 0;        // as of the last settle()
-  std::uint64_t written_back_ = 0;  // as of the last settle()
-  int unmerged_ = -1;               // see batch
-  std::uint64_t wake_at_ = 0;       // if waiting_: when finished_ has reached this
-  bool waiting_ = false;            // the owner sleeps on wake_, or is about to
+  std::size_t pending_ = 0;                // tasks handed over, or about to be, and not begun
+  std::uint64_t failed_ = 0;               // as of the last settle()
+  caller* handing_over_ = nullptr;         // workers that are calling the executor
+  std::uint64_t left_inside_execute_ = 0;  // tasks that left because they ran inside such a call
+  bool is_leaving_ = false;                // the queue's destructor waits for handing_over_ to be empty
 };
 
 }  // namespace asioq::detail

@@ -1,71 +1,133 @@
 #pragma once
 
-#include <asioq/detail/fsync_latch.hpp>
+#include <asioq/detail/failure_log.hpp>
+#include <asioq/detail/fifo.hpp>
+#include <asioq/detail/file_table.hpp>
 #include <asioq/detail/hazards.hpp>
+#include <asioq/detail/merging.hpp>
 #include <asioq/detail/ready_queue.hpp>
 #include <asioq/detail/request_block.hpp>
+#include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 namespace asioq::detail {
 
-/// Decides which requests of a queue may run at the same time so that everything is as if they had run one by one, and in
-/// which order they count as finished: that of their submission.
+/// Decides which requests of a queue may run at the same time so that every result is as if they had run one by one, and in
+/// which order they count as finished: that of their submission. No thread, no lock, no system call is in it.
 ///
-/// A request is blocked (by a hazard), ready, in flight or done. `next()` is the one place that decides what may start.
-/// Under `failure_policy::hold`, what is younger than a failed request does not start; what is older still does, as it would
-/// have run before it. The first request after `resume()` and all behind it wait until everything before has finished: so
-/// hold and fsync errors end at the same point as in a serial run. Not thread-safe.
+/// AS IF SERIAL, AND WHY IT HOLDS
+///
+/// A request is unclassified, blocked, ready, in flight or done. `start` is the one place that decides what may begin.
+///
+/// 1. Conflicts. Two requests conflict if one could observe whether the other has run: see hazards. A request is classified
+///    after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with none of them. It
+///    is never in the way of an older one. So of two requests that conflict the older has finished when the younger
+///    begins, whatever the others do; any two that overlap in time cannot observe each other. Exchanging neighbours that
+///    cannot observe each other changes no result, so every run equals the serial one.
+/// 2. Facts. What a request conflicts with depends on what its descriptor means. A party that holds no lock is asked for that
+///    (`question`) and brings the answer (`learn`). Until then the request is unclassified, and so is everything younger. An
+///    exception needs no facts: the oldest unfinished request conflicts with nothing. It may begin while it is *alone*, that
+///    is while no other is classified. The facts stay true as long as unfinished requests name the descriptor, which must
+///    stay open that long; sizes are lower bounds, which older writes only raise, and which a truncate lowers when it is
+///    classified (or, while one is unfinished, are taken as 0).
+/// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight or
+///    done. Whatever finishes frees a place in flight, and `next` takes the oldest that is ready. So the queue comes to an
+///    end, even if no question is ever answered.
+/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync is in the way of everything younger on its
+///    file, so it inherits exactly the errors that it would inherit in a serial run. Under `failure_policy::hold`, what has
+///    begun before the failure goes on; nothing younger begins.
+/// 5. Completion. Requests are counted as finished from the oldest on, as far as all are done.
 class concurrent_order {
   using state = ordering_part::state;
 
  public:
-  concurrent_order(std::size_t max_in_flight, failure_policy on_failure) noexcept
-      : max_in_flight_(max_in_flight), on_failure_(on_failure) {}
+  /// What a party without a lock is asked: the facts of a descriptor.
+  struct question {
+    int fd;
+    std::uint64_t entry;
+    std::uint64_t truncates;  // requests to truncate that there had been
+    bool may_be_cut;          // one of them was unfinished
+  };
+
+  /// `max_in_flight` of 1 is strict order, which needs no facts. May throw `std::bad_alloc`.
+  concurrent_order(std::size_t max_in_flight, failure_policy on_failure)
+      : max_in_flight_(max_in_flight), failures_(on_failure) {}
 
   /// Adds a request, the youngest. May throw `std::bad_alloc`; then it has not been added.
   void add(request_block& block) {
-    if (!after_resume_.empty() || (block.ends_hold && !unfinished_.empty())) {
-      hazards_.reserve(after_resume_count_ + 1);
-      ++after_resume_count_;
-      block.order.progress = state::after_resume;
-      after_resume_.push_back(block);
+    if (unfinished_.empty() || max_in_flight_ == 1) {
+      make_ready_in_order(block);
+      if (max_in_flight_ != 1) {
+        alone_ = &block;
+        alone_has_entry_ = false;
+      }
     } else {
-      admit(block);
+      if (alone_ != nullptr && !alone_has_entry_) {
+        files_.use(alone_->fd);
+        alone_has_entry_ = true;
+      }
+      files_.use(block.fd);
+      block.progress = state::unclassified;
     }
     unfinished_.push_back(block);
+    if (block.op == asio_op::truncate) {
+      ++truncates_;
+      ++unfinished_truncates_;
+    }
+    if (block.progress != state::unclassified) return;
+    if (first_unclassified_ == nullptr) first_unclassified_ = &block;
+    classify();
   }
 
   /// Takes back the youngest request; returns false, and does not, if that is too late.
   bool withdraw(request_block& block) noexcept {
-    switch (block.order.progress) {
-      case state::after_resume:
-        after_resume_.remove(block);
-        --after_resume_count_;
+    switch (block.progress) {
+      case state::unclassified:
+        if (first_unclassified_ == &block) first_unclassified_ = nullptr;
+        files_.release(block.fd);
         break;
       case state::blocked:
-        block.order.waits_in->remove(block);
-        hazards_.forget(block);
+        leave_list(block);
+        forget(block);
         break;
       case state::ready:
         if (!ready_.withdraw(block)) return false;
-        hazards_.forget(block);
+        forget(block);
         break;
       default:
         return false;
     }
-    block.order.progress = state::outside;
+    if (block.op == asio_op::truncate) --unfinished_truncates_;
+    block.progress = state::outside;
     unfinished_.pop_back(block);
     return true;
   }
 
-  /// The oldest request that may start, in flight from here on; null if none may start now. Choosing the oldest keeps the
-  /// queue alive: whatever finishes frees a place, so one that the owner waits for never waits for younger ones.
+  /// What has to be learnt before the next request can be classified, if it has not been asked yet.
+  [[nodiscard]] bool has_question() const noexcept { return first_unclassified_ != nullptr && !is_asked_; }
+
+  /// The question; there must be one. It is then asked.
+  question ask() noexcept {
+    is_asked_ = true;
+    const open_file& file = files_.at((alone_ != nullptr ? alone_ : first_unclassified_)->fd);
+    return {file.fd, file.entry, truncates_, unfinished_truncates_ != 0};
+  }
+
+  /// Takes in the answer.
+  void learn(const question& asked, file_facts facts) noexcept {
+    is_asked_ = false;
+    if (open_file* const file = files_.find_entry(asked.fd, asked.entry)) {
+      if (asked.may_be_cut || asked.truncates != truncates_) facts.size = 0;
+      files_.learn(*file, facts);
+    }
+    classify();
+  }
+
+  /// The oldest request that may start, in flight from here on; null if none may start now.
   request_block* next() noexcept {
     while (in_flight_ < max_in_flight_ && ready_.size() > 0) {
       request_block& block = ready_.pop();
@@ -74,14 +136,10 @@ class concurrent_order {
     return nullptr;
   }
 
-  /// The same, if it is one that is `wanted`: null if not.
+  /// Whether `next` would take a request that is `wanted`.
   template <class Wanted>
-  request_block* next_if(Wanted wanted) noexcept {
-    if (on_failure_ == failure_policy::hold || in_flight_ == max_in_flight_ || ready_.size() == 0) return nullptr;
-    request_block& block = ready_.front();
-    if (!wanted(block)) return nullptr;
-    ready_.pop();
-    return start(block) ? &block : nullptr;
+  [[nodiscard]] bool has_next_that(Wanted wanted) const noexcept {
+    return in_flight_ < max_in_flight_ && ready_.size() > 0 && wanted(ready_.front());
   }
 
   /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before it.
@@ -93,107 +151,160 @@ class concurrent_order {
     return nullptr;
   }
 
+  [[nodiscard]] bool has_next_to_finish() const noexcept {
+    return !unfinished_.empty() && unfinished_.front()->progress == state::ready;
+  }
+
+  /// What is known of the file of a request in flight; null while it is alone.
+  [[nodiscard]] const open_file* file_of(const request_block& block) noexcept {
+    return &block == alone_ ? nullptr : &files_.at(block.fd);
+  }
+
+  /// Takes in whether requests of the classified request's descriptor may be merged.
+  void learn(const request_block& block, const merging& merges) noexcept {
+    open_file& file = files_.at(block.fd);
+    file.merges = merges;
+    file.merging_is_known = true;
+  }
+
+  /// See failure_log. `admits` needs the file of some requests, and `complete` that of some failed ones.
+  [[nodiscard]] const failure_log& failures() const noexcept { return failures_; }
+
   /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be withdrawn.
   void put_back(request_block& block, bool is_youngest) noexcept {
     --in_flight_;
-    block.order.progress = state::ready;
+    block.progress = state::ready;
     if (is_youngest)
       ready_.push_youngest(block);
     else
       ready_.push(block);
   }
 
-  [[nodiscard]] bool has_next_to_finish() const noexcept {
-    return !unfinished_.empty() && unfinished_.front()->order.progress == state::ready;
+  /// The request has been carried out and its results are set; it has failed by itself if it has an error.
+  void complete(request_block& block, const file_identity& file = {}) noexcept {
+    if (block.error != 0) failures_.record(block, file);
+    end_in_flight(block);
   }
 
-  /// The request has been carried out; its results are set.
-  void complete(request_block& block) noexcept {
-    --in_flight_;
-    if (block.is_sync() && block.error != 0) latch_.set(block);
-    end(block);
+  /// The request, in flight, ends with an error that an earlier failure decides: see `failures().admits`.
+  void cancel(request_block& block, int error) noexcept {
+    block.error = error;
+    end_in_flight(block);
   }
 
   /// The request, in flight, could not be carried out to its end, for a reason that is not its file's.
   void refuse(request_block& block, int error) noexcept {
-    --in_flight_;
     block.error = error;
-    end(block);
+    failures_.record_untried(block);
+    end_in_flight(block);
   }
 
   /// How many requests have finished: all that are older than the oldest which has not.
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_; }
   /// How many of these have failed.
   [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
-  /// How many of these were write-backs.
-  [[nodiscard]] std::uint64_t written_back() const noexcept { return written_back_; }
-  [[nodiscard]] bool has_one_unfinished() const noexcept { return unfinished_.has_one(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
   /// How many requests `next()` could return now.
   [[nodiscard]] std::size_t startable() const noexcept { return std::min(ready_.size(), max_in_flight_ - in_flight_); }
 
  private:
-  static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+  void make_ready_in_order(request_block& block) noexcept {
+    block.progress = state::ready;
+    ready_.push_youngest(block);
+  }
 
-  void admit(request_block& block) {
-    const bool may_run = hazards_.add(block);
-    block.order.progress = may_run ? state::ready : state::blocked;
-    if (may_run) ready_.push_youngest(block);
-    if (block.ends_hold) {
-      oldest_failure_ = none;
-      latch_.clear();
+  /// Classifies requests, oldest first, as far as the facts are known.
+  void classify() noexcept {
+    if (first_unclassified_ == nullptr) return;
+    if (alone_ != nullptr) {
+      if (!is_known(*alone_)) return;
+      // Nothing is in its way: it is the oldest, and no other is classified.
+      hazards_.add(*alone_, files_.at(alone_->fd), files_);
+      alone_ = nullptr;
+    }
+    while (first_unclassified_ != nullptr && is_known(*first_unclassified_)) {
+      request_block& block = *first_unclassified_;
+      first_unclassified_ = block.next;
+      if (hazards_.add(block, files_.at(block.fd), files_))
+        make_ready_in_order(block);
+      else
+        block.progress = state::blocked;
     }
   }
+
+  [[nodiscard]] bool is_known(const request_block& block) noexcept { return files_.at(block.fd).is_known; }
 
   /// Starts a request that was ready. Returns whether it has to be carried out; otherwise it has ended at once.
   bool start(request_block& block) noexcept {
-    if (block.sequence > oldest_failure_) block.error = ECANCELED;
-    if (block.error != 0 || (block.is_sync() && latch_.applies(block))) {
-      end(block);
-      return false;
-    }
-    block.order.progress = state::in_flight;
     ++in_flight_;
-    return true;
+    block.progress = state::in_flight;
+    if (failures_.needs_file(block)) return true;  // the party that carries it out finds the file, then asks
+    block.error = failures_.admits(block);
+    if (block.error != 0) end_in_flight(block);
+    return block.error == 0;
   }
 
-  void end(request_block& block) noexcept {
-    block.order.progress = state::done;
-    if (block.error != 0 && on_failure_ == failure_policy::hold)
-      oldest_failure_ = std::min(oldest_failure_, block.sequence);
-    hazards_.remove(block, [this](request_block& other) {
-      other.order.progress = state::ready;
-      ready_.push(other);
-    });
-    while (!unfinished_.empty() && unfinished_.front()->order.progress == state::done) {
+  void end_in_flight(request_block& block) noexcept {
+    --in_flight_;
+    block.progress = state::done;
+    if (block.op == asio_op::truncate) --unfinished_truncates_;
+    if (max_in_flight_ != 1) end_order_of(block);
+    while (!unfinished_.empty() && unfinished_.front()->progress == state::done) {
       request_block& oldest = unfinished_.pop_front();
-      oldest.order.progress = state::outside;
+      oldest.progress = state::outside;
+      failures_.finished(oldest);
       ++finished_;
       if (oldest.error != 0) ++failed_;
-      if (oldest.op == asio_op::write_back) ++written_back_;
     }
-    while (!after_resume_.empty()) {
-      request_block& first = *after_resume_.front();
-      if (first.ends_hold && unfinished_.front() != &first) break;
-      after_resume_.remove(first);
-      --after_resume_count_;
-      admit(first);  // memory was reserved
+    // Nothing is classified: the oldest is alone.
+    if (first_unclassified_ == nullptr || first_unclassified_ != unfinished_.front()) return;
+    alone_ = first_unclassified_;
+    alone_has_entry_ = true;
+    first_unclassified_ = alone_->next;
+    make_ready_in_order(*alone_);
+  }
+
+  void end_order_of(request_block& block) noexcept {
+    if (&block != alone_) {
+      open_file& file = files_.at(block.fd);
+      if (block.traits().writes && block.transferred > 0 && !block.at_position())
+        files_.grow(file, block.sequence, block.offset + block.transferred);
+      hazards_.remove(block, [this](request_block& other) {
+        other.progress = state::ready;
+        ready_.push(other);
+      });
     }
+    leave_file(block);
+  }
+
+  /// The request, which has not run, is no more.
+  void forget(request_block& block) noexcept {
+    if (&block != alone_ && max_in_flight_ != 1) hazards_.forget(block);
+    if (max_in_flight_ != 1) leave_file(block);
+  }
+
+  void leave_file(request_block& block) noexcept {
+    if (&block != alone_ || alone_has_entry_) files_.release(block.fd);
+    if (&block != alone_) return;
+    alone_ = nullptr;
+    alone_has_entry_ = false;
   }
 
   std::size_t max_in_flight_;  // constant
-  failure_policy on_failure_;  // constant
-  hazards hazards_;            // requests that are blocked, ready or in flight
-  fsync_latch latch_;
+  failure_log failures_;
+  file_table files_;  // of all requests but one that is alone and has no entry
+  hazards hazards_;   // requests that are blocked, ready or in flight, but for one that is alone
   block_fifo<&request_block::next> unfinished_;  // all, oldest first
+  request_block* first_unclassified_ = nullptr;  // it and all younger ones are unclassified
+  request_block* alone_ = nullptr;               // the oldest, if it may begin while nothing is classified
+  bool alone_has_entry_ = false;                 // in files_
+  bool is_asked_ = false;                        // a question has been asked and not been answered
   ready_queue ready_;
-  waiting_list after_resume_;  // the first after resume() and all behind it
-  std::size_t after_resume_count_ = 0;
   std::size_t in_flight_ = 0;
-  std::uint64_t oldest_failure_ = none;  // failure_policy::hold: what is younger must not start
+  std::uint64_t truncates_ = 0;           // ever added
+  std::size_t unfinished_truncates_ = 0;  // of these
   std::uint64_t finished_ = 0;
   std::uint64_t failed_ = 0;
-  std::uint64_t written_back_ = 0;
 };
 
 }  // namespace asioq::detail

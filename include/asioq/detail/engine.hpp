@@ -15,7 +15,7 @@ class engine {
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// How many of the submitted requests have finished, in the order of their submission: the first so many. The owner
+  /// How many of the submitted requests have finished, in the order of their submission: the oldest ones. The owner
   /// may touch these again, and reads their results.
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_acquire); }
 
@@ -32,16 +32,6 @@ class engine {
   virtual void await_until(std::uint64_t seen, std::uint64_t target,
                            std::chrono::steady_clock::time_point deadline) = 0;
 
-  /// Takes the permit of a write-back that is about to be submitted. By `finished()` there is one, or the
-  /// runner is just about to give it back: does not block for longer than that.
-  virtual void take_room() noexcept = 0;
-
-  /// The same when all permits are out: blocks. `target` is what `finished()` reaches with the oldest write-back.
-  virtual void await_room(std::uint64_t target) noexcept = 0;
-
-  /// Gives back a permit that was not used.
-  virtual void give_room() noexcept = 0;
-
   /// The queue goes; everything submitted has finished. The engine is gone for the caller, and goes itself when it can.
   virtual void leave() noexcept = 0;
 
@@ -49,7 +39,7 @@ class engine {
   engine() = default;
   virtual ~engine() = default;
 
-  /// See `finished()`; never decreases. Written by the runner, whoever that is: each engine says how.
+  /// See `finished()`; never decreases. Each engine says which party writes it.
   alignas(64) atomic<std::uint64_t> finished_ = 0;
 };
 

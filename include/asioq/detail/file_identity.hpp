@@ -1,23 +1,86 @@
 #pragma once
 
+#include <asioq/file_facts.hpp>
+
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 namespace asioq::detail {
 
-/// Which file a descriptor means: two descriptors of one file have the same. Numbers of descriptors do not serve for
-/// that: one file may have several, and they are used again.
-struct file_identity {
-  dev_t device = 0;
-  ino_t inode = 0;
+/// File systems whose regular files are no files with contents of their own: what one of them shows may depend on what was
+/// written to another. Source: linux/magic.h.
+inline bool is_pseudo_file_system(std::uint64_t magic) noexcept {
+  constexpr std::array<std::uint64_t, 16> known = {0x9fa0,       // proc
+                                                   0x62656572,   // sysfs
+                                                   0x27e0eb,     // cgroup
+                                                   0x63677270,   // cgroup2
+                                                   0x64626720,   // debugfs
+                                                   0x74726163,   // tracefs
+                                                   0x73636673,   // securityfs
+                                                   0xf97cff8c,   // selinuxfs
+                                                   0x43415d53,   // smackfs
+                                                   0x62656570,   // configfs
+                                                   0xcafe4a11,   // bpf
+                                                   0x6165676c,   // pstore
+                                                   0xde5e81e4,   // efivarfs
+                                                   0x42494e4d,   // binfmt_misc
+                                                   0x1cd1,       // devpts
+                                                   0x19800202};  // mqueue
+  return std::ranges::find(known, magic) != known.end();
+}
 
-  file_identity() = default;
+/// The kernel's number for the kind of the file's file system; 0 if it does not say.
+inline std::uint64_t file_system_of(int fd) noexcept {
+  struct statfs status;
+  return ::fstatfs(fd, &status) == 0 ? static_cast<std::uint64_t>(status.f_type) & 0xffffffffU : 0;
+}
 
-  explicit file_identity(const struct stat& status) noexcept
-      // A disk is the same whichever of its nodes has been opened. No file has the inode 0.
-      : device(S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev),
-        inode(S_ISBLK(status.st_mode) ? 0 : status.st_ino) {}
+/// Asks the kernel what is to be known of a descriptor. On a slow server that may take seconds: it is asked away from locks.
+///
+/// Regular files of a real file system, disks and pipes are told apart. All others count as one and the same stream: sockets,
+/// terminals, other devices and the files of proc have connections that no number shows.
+inline file_facts facts_of(int fd) noexcept {
+  constexpr file_identity odd{.volume = ~std::uint64_t{0}, .file = 0, .generation = 0};
+  file_facts facts{.identity = odd, .is_stream = true, .appends = false, .size = file_facts::unlimited};
+  struct stat status;
+  if (::fstat(fd, &status) != 0) return facts;
+  const int flags = ::fcntl(fd, F_GETFL);
+  facts.appends = flags >= 0 && (flags & O_APPEND) != 0;
+  if (S_ISBLK(status.st_mode)) {
+    // A disk is the same whichever of its nodes has been opened. No file has the inode 0.
+    facts.identity = {.volume = status.st_rdev, .file = 0, .generation = 0};
+    facts.is_stream = false;
+  } else if (S_ISFIFO(status.st_mode)) {
+    facts.identity = {.volume = status.st_dev, .file = status.st_ino, .generation = 0};
+  } else if (S_ISREG(status.st_mode) && !is_pseudo_file_system(file_system_of(fd))) {
+    facts.identity = {.volume = status.st_dev, .file = status.st_ino, .generation = 0};
+    facts.is_stream = false;
+    facts.size = static_cast<std::uint64_t>(status.st_size);
+  }
+  return facts;
+}
 
-  bool operator==(const file_identity&) const = default;
-};
+/// What tells the file from a later one with the same inode number, as the file system hands it out in file handles; 0 if it
+/// does not. Source: name_to_handle_at(2).
+inline std::uint64_t generation_of([[maybe_unused]] int fd) noexcept {
+  std::uint64_t generation = 0;
+#ifdef MAX_HANDLE_SZ
+  alignas(::file_handle) std::array<std::byte, sizeof(::file_handle) + MAX_HANDLE_SZ> place{};
+  auto* const handle = reinterpret_cast<::file_handle*>(place.data());
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int mount = 0;
+  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return 0;
+  for (unsigned i = 0; i < handle->handle_bytes; ++i)  // FNV-1a
+    generation = (generation ^ std::to_integer<std::uint64_t>(place[sizeof(::file_handle) + i])) * 0x100000001b3U + 1;
+#endif
+  return generation;
+}
 
 }  // namespace asioq::detail

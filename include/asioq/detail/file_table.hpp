@@ -1,76 +1,79 @@
 #pragma once
 
-#include <asioq/detail/file_identity.hpp>
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <asioq/detail/merging.hpp>
+#include <asioq/file_facts.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 namespace asioq::detail {
 
-/// What is known of a descriptor while requests that name it are unfinished. The caller keeps it open that long, so
+/// What is known of a descriptor while unfinished requests name it. The caller keeps it open that long, so
 /// this cannot go stale; it is forgotten with the last such request, since the number may then mean another file.
 struct open_file {
   int fd = -1;
-  std::size_t users = 0;     // unfinished requests that name it
-  bool examined = false;     // whether the kernel has been asked for the rest
-  bool has_flags = false;    // and for `appends`, which only writes need
-  std::uint64_t id = 0;      // the same for descriptors of the same file
-  bool is_stream = false;    // offsets may not mean anything: a pipe, a terminal
-  bool appends = false;      // O_APPEND: writes go to the end, whatever their offset
-  std::uint64_t size = 0;    // the file has at least so many bytes
-  file_identity identity{};  // if examined
+  std::size_t users = 0;          // unfinished requests that name it
+  std::uint64_t id = 0;           // once the facts are known, the same for descriptors of the same file
+  std::uint64_t entry = 0;        // unique: tells this entry from a later one for the same number
+  bool is_known = false;          // `facts`
+  bool merging_is_known = false;  // `merges`
+  bool closes = false;            // a request has closed it, or will: what comes later names nothing
+  file_facts facts;
+  std::uint64_t sized_after = 0;  // what requests before this one wrote tells nothing about the size: they were cut off
+  merging merges;
 };
 
-/// The files of the unfinished requests, by descriptor.
-///
-/// Asking the kernel costs as much as a small transfer, so it is put off: as long as one descriptor has a single
-/// unfinished request, there is nothing to compare it with.
+/// The files of the unfinished requests, by descriptor. It asks nobody: facts are brought to it.
 class file_table {
  public:
-  static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-
-  /// Makes sure that there is memory for so many new entries.
-  void reserve(std::size_t count) { files_.reserve(files_.size() + count); }
-
-  /// The entry of a descriptor; a new one if there is none. May throw `std::bad_alloc`.
-  open_file& at(int fd) {
+  /// The entry of a descriptor, with one more unfinished request; a new one if there is none. May throw `std::bad_alloc`.
+  open_file& use(int fd) {
     const auto place = find(fd);
-    if (place != files_.end() && place->fd == fd) return *place;
-    return *files_.insert(place, open_file{.fd = fd, .id = next_id_++});
+    if (place != files_.end() && place->fd == fd) {
+      ++place->users;
+      return *place;
+    }
+    ++entries_;
+    return *files_.insert(
+        place, open_file{.fd = fd, .users = 1, .id = entries_, .entry = entries_, .facts = {}, .merges = {}});
   }
 
-  /// Asks the kernel about a file, as far as that has not been done.
-  void examine(open_file& file, bool for_write) noexcept {
-    if (for_write && !file.has_flags) {
-      file.has_flags = true;
-      const int flags = ::fcntl(file.fd, F_GETFL);
-      file.appends = flags >= 0 && (flags & O_APPEND) != 0;
-    }
-    if (file.examined) return;
-    file.examined = true;
-    struct stat status;
-    if (::fstat(file.fd, &status) != 0) return;  // no file: its requests will fail, whatever their order
-    file.is_stream = !S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode);
-    file.identity = file_identity(status);
-    // Only regular files have an end that moves.
-    file.size = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : unlimited;
+  /// The entry of a descriptor that is in use.
+  [[nodiscard]] open_file& at(int fd) noexcept { return *find(fd); }
+
+  /// The entry, if it is still there; null if not.
+  [[nodiscard]] open_file* find_entry(int fd, std::uint64_t entry) noexcept {
+    const auto place = find(fd);
+    return place != files_.end() && place->fd == fd && place->entry == entry ? &*place : nullptr;
+  }
+
+  /// Takes in what a descriptor means.
+  void learn(open_file& file, const file_facts& facts) noexcept {
+    file.facts = facts;
+    file.is_known = true;
     const auto same = std::ranges::find_if(files_, [&](const open_file& other) {
-      return other.examined && &other != &file && other.identity == file.identity;
+      return &other != &file && other.is_known && other.facts.identity == facts.identity;
     });
     if (same == files_.end()) return;
     file.id = same->id;
+    file.sized_after = same->sized_after;
+    file.facts.size = std::min(file.facts.size, same->facts.size);
   }
 
-  /// The descriptor's file has at least `size` bytes.
-  void grow(int fd, std::uint64_t size) noexcept {
-    open_file& file = *find(fd);
-    if (file.examined && !file.appends) file.size = std::max(file.size, size);
+  /// The request with this sequence has written the file up to `end`.
+  void grow(open_file& file, std::uint64_t sequence, std::uint64_t end) noexcept {
+    if (sequence >= file.sized_after && !file.facts.appends) file.facts.size = std::max(file.facts.size, end);
+  }
+
+  /// The request with this sequence, younger than all so far, may cut the file off at `size`.
+  void cut(const open_file& file, std::uint64_t sequence, std::uint64_t size) noexcept {
+    for (open_file& other : files_) {
+      if (other.id != file.id) continue;
+      other.sized_after = sequence;
+      other.facts.size = std::min(other.facts.size, size);
+    }
   }
 
   /// One unfinished request fewer names the descriptor.
@@ -85,7 +88,7 @@ class file_table {
   }
 
   std::vector<open_file> files_;  // sorted by fd
-  std::uint64_t next_id_ = 1;
+  std::uint64_t entries_ = 0;     // ever made
 };
 
 }  // namespace asioq::detail

@@ -3,6 +3,7 @@
 #include <asioq/detail/file_table.hpp>
 #include <asioq/detail/interval_tree.hpp>
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/waiting_list.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -11,99 +12,87 @@ namespace asioq::detail {
 
 /// Finds out which requests must not run at the same time because one could observe the other.
 ///
-/// Each unfinished request stands for a range of bytes of its file, and either excludes everything in that range or
-/// writers alone:
+/// Each request stands for a range of bytes of its file, and either excludes everything in that range or writers alone:
 /// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
 /// - a positional write stands for its bytes and excludes all;
-/// - fsync, fdatasync, whatever uses the file's position, a write with O_APPEND, and everything on a pipe or a device that
-///   is no disk stand for the whole file and exclude all.
+/// - everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND, syncs,
+///   truncate, allocate, close, what comes after a close, and everything on a pipe or a device that is no disk.
 ///
-/// Descriptors of the same file are recognised by device and inode. Ranges are kept in two interval trees, so that to find
-/// a request that is in the way takes logarithmic time. A blocked request waits in the list of *one* that is in its
-/// way; when that has finished it looks for the next. Not thread-safe.
+/// Ranges are kept in two interval trees, so that to find a request that is in the way takes logarithmic time. A blocked
+/// request waits in the list of *one* that is in its way, the youngest, which is likely to finish last; when that has
+/// finished it looks for the next. A request right behind one that excludes the whole file needs no search: all others had to
+/// finish before that one. So chains cost constant time for each request. Not thread-safe.
 class hazards {
  public:
-  /// Adds a request, younger than all others here. Returns whether it may run; otherwise it is in the list of another.
-  /// May throw `std::bad_alloc`; then it has not been added.
-  bool add(request_block& block) {
-    open_file& file = files_.at(block.fd);
-    ++file.users;
-    // The first one has no other to compare with. The second makes up for what the first has spared itself.
-    if (unexamined_ != nullptr) {
-      tree_of(*unexamined_).erase(unexamined_->order);
-      open_file& its = files_.at(unexamined_->fd);
-      files_.examine(its, unexamined_->is_write());
-      insert(*unexamined_, its);
-      unexamined_ = nullptr;
+  /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run; otherwise it
+  /// is in the list of another.
+  bool add(request_block& block, open_file& file, file_table& files) noexcept {
+    constexpr std::uint64_t file_end = file_facts::unlimited;
+    const operation_traits traits = block.traits();
+    const bool is_of_a_range = traits.of_a_range && !block.at_position() && !file.facts.is_stream && !file.closes &&
+                               !(traits.writes && file.facts.appends);
+    std::uint64_t begin = is_of_a_range ? block.offset : 0;
+    std::uint64_t end = is_of_a_range ? block.offset + block.length : file_end;
+    block.excludes = !is_of_a_range || traits.writes;
+    if (!block.excludes && end > file.facts.size) {
+      begin = std::min(begin, file.facts.size);
+      end = file_end;
     }
-    if (count_++ == 0)
-      unexamined_ = &block;
-    else
-      files_.examine(file, block.is_write());
-    insert(block, file);
-    return may_run(block);
+    block.range::begin = {file.id, begin};
+    block.range::end = {file.id, end};
+    block.age = block.sequence;
+    if (block.op == asio_op::truncate) files.cut(file, block.sequence, block.offset);
+    if (traits.ends_number) file.closes = true;
+    request_block* const previous = youngest_;
+    youngest_ = &block;
+    tree_of(block).insert(block);
+    if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id)
+      return may_run(block);
+    block.waits_for_all = true;
+    append(previous->waiters, block);
+    return false;
   }
-
-  /// Makes sure that the next `count` calls of `add` do not throw.
-  void reserve(std::size_t count) { files_.reserve(count); }
 
   /// Removes a request that has finished and calls `unblocked` for each that may run now.
   template <class Unblocked>
   void remove(request_block& block, Unblocked unblocked) noexcept {
-    if (block.is_write() && block.offset != current_position && block.transferred > 0)
-      files_.grow(block.fd, block.offset + block.transferred);
     forget(block);
-    while (request_block* waiter = block.order.waiters.front()) {
-      block.order.waiters.remove(*waiter);
-      if (may_run(*waiter)) unblocked(*waiter);
+    while (request_block* const waiter = block.waiters.first) {
+      leave_list(*waiter);
+      if (waiter->waits_for_all || may_run(*waiter)) unblocked(*waiter);
     }
   }
 
-  /// Removes the youngest request, which has not run: it has never been submitted.
+  /// Removes a request that has not run and for which none waits.
   void forget(request_block& block) noexcept {
-    tree_of(block).erase(block.order);
-    files_.release(block.fd);
-    if (unexamined_ == &block) unexamined_ = nullptr;
-    --count_;
+    tree_of(block).erase(block);
+    if (youngest_ == &block) youngest_ = nullptr;
   }
 
  private:
-  void insert(request_block& block, const open_file& file) noexcept {
-    constexpr std::uint64_t file_end = file_table::unlimited;
-    const bool positional =
-        block.offset != current_position && !block.is_sync() && !file.is_stream && !(block.is_write() && file.appends);
-    std::uint64_t begin = positional ? block.offset : 0;
-    std::uint64_t end = positional ? block.offset + block.length : file_end;
-    block.order.excludes = !positional || block.is_write();
-    if (!block.order.excludes && end > file.size) {
-      begin = std::min(begin, file.size);
-      end = file_end;
-    }
-    block.order.begin = {file.id, begin};
-    block.order.end = {file.id, end};
-    block.order.age = block.sequence;
-    block.order.owner = &block;
-    tree_of(block).insert(block.order);
+  static bool excludes_whole_file(const request_block& block) noexcept {
+    return block.excludes && block.range::begin.offset == 0 && block.range::end.offset == file_facts::unlimited;
   }
 
-  /// Puts the request into the list of one that is in its way, if there is one.
+  /// Puts the request into the list of the youngest that is in its way, if there is one.
   bool may_run(request_block& block) noexcept {
-    const ordering_part& its = block.order;
-    interval* in_the_way = excluding_.find_overlap(its.begin, its.end, its.age);
-    if (in_the_way == nullptr && its.excludes) in_the_way = sharing_.find_overlap(its.begin, its.end, its.age);
+    block.waits_for_all = false;
+    range* in_the_way = excluding_.find_youngest(block);
+    if (block.excludes) {
+      range* const reader = sharing_.find_youngest(block);
+      if (in_the_way == nullptr || (reader != nullptr && reader->age > in_the_way->age)) in_the_way = reader;
+    }
     if (in_the_way == nullptr) return true;
-    in_the_way->owner->order.waiters.push_back(block);
+    append(static_cast<ordering_part*>(in_the_way)->waiters, block);
     return false;
   }
 
-  interval_tree& tree_of(const request_block& block) noexcept { return block.order.excludes ? excluding_ : sharing_; }
+  interval_tree& tree_of(const request_block& block) noexcept { return block.excludes ? excluding_ : sharing_; }
 
-  file_table files_;
   interval_tree excluding_;
   interval_tree sharing_;
-  std::size_t count_ = 0;                // requests here
-  request_block* unexamined_ = nullptr;  // the only request, if nothing has been asked about its file
+  request_block* youngest_ = nullptr;  // the last one added, unless it has been removed
 };
 
 }  // namespace asioq::detail

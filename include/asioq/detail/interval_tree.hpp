@@ -1,91 +1,69 @@
 #pragma once
 
+#include <asioq/detail/range.hpp>
+
 #include <algorithm>
-#include <compare>
 #include <cstdint>
+#include <utility>
 
 namespace asioq::detail {
 
-struct request_block;
-
-/// A place in a file; places of different files are ordered too, so that one tree can hold the ranges of all files.
-struct file_place {
-  std::uint64_t file = 0;
-  std::uint64_t offset = 0;
-
-  auto operator<=>(const file_place&) const = default;
-};
-
-/// A range of bytes of one file in an `interval_tree`, together with its links there.
-struct interval {
-  file_place begin;
-  file_place end;         // one past the last byte
-  std::uint64_t age = 0;  // unique; the oldest has the least
-  request_block* owner = nullptr;
-
-  // The tree's: the roots of the subtrees of earlier and later ranges, and what is known of all ranges in it. Of a range
-  // that is in the list only: its neighbours there.
-  interval* left = nullptr;
-  interval* right = nullptr;
-  bool is_listed = false;
-  std::uint64_t priority = 0;
-  file_place last_end;
-  std::uint64_t least_age = 0;
-};
-
-/// A set of ranges that finds one which overlaps a given range and is older than a given age, in expected logarithmic
-/// time. It is a treap (Aragon and Seidel, 1989) ordered by begin, each node knowing the last end and the least age
-/// of its subtree. Intrusive: nothing is allocated.
+/// A set of ranges that finds the youngest one which overlaps a given range and is older than a given age.
 ///
-/// New ranges are in a list at first: they go into the tree when something is looked for, which among reads alone is never.
+/// It is a treap (Aragon and Seidel, 1989) ordered by begin. Each node knows the last end and the least and greatest age of its
+/// subtree, by which a search cuts off what cannot be a better answer: expected logarithmic time, plus that for each
+/// overlapping range that the search meets before a younger one. Intrusive: nothing is allocated.
+///
+/// New ranges are in a list at first. They go into the tree when something is looked for, which among reads alone is never.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.
-  void insert(interval& range) noexcept {
-    range.is_listed = true;
-    range.left = nullptr;
-    range.right = listed_;
-    if (listed_ != nullptr) listed_->left = &range;
-    listed_ = &range;
+  void insert(range& node) noexcept {
+    node.is_listed = true;
+    node.left = nullptr;
+    node.right = listed_;
+    if (listed_ != nullptr) listed_->left = &node;
+    listed_ = &node;
   }
 
   /// Removes a range that was added.
-  void erase(interval& range) noexcept {
-    if (range.is_listed)
-      unlist(range);
+  void erase(range& node) noexcept {
+    if (node.is_listed)
+      unlist(node);
     else
-      erase(root_, range);
+      erase(root_, node);
   }
 
-  /// A range that overlaps [begin, end) and is older than `age`; null if there is none.
-  [[nodiscard]] interval* find_overlap(const file_place& begin, const file_place& end, std::uint64_t age) noexcept {
+  /// The youngest range that overlaps `wanted` and is older than it; null if there is none.
+  [[nodiscard]] range* find_youngest(const range& wanted) noexcept {
     while (listed_ != nullptr) {
-      interval& range = *listed_;
-      unlist(range);
-      plant(range);
+      range& node = *listed_;
+      unlist(node);
+      plant(node);
     }
-    return find_overlap(root_, begin, end, age);
+    range* best = nullptr;
+    search(root_, wanted, best);
+    return best;
   }
 
  private:
-  void unlist(interval& range) noexcept {
-    range.is_listed = false;
-    (range.left == nullptr ? listed_ : range.left->right) = range.right;
-    if (range.right != nullptr) range.right->left = range.left;
+  void unlist(range& node) noexcept {
+    node.is_listed = false;
+    (node.left == nullptr ? listed_ : node.left->right) = node.right;
+    if (node.right != nullptr) node.right->left = node.left;
   }
 
-  void plant(interval& range) noexcept {
-    range.left = range.right = nullptr;
-    range.priority = scramble(range.age);
-    update(range);
-    interval* before = nullptr;
-    interval* after = nullptr;
-    split(root_, range, before, after);
-    root_ = merge(merge(before, &range), after);
+  void plant(range& node) noexcept {
+    node.left = node.right = nullptr;
+    node.priority = scramble(node.age);
+    update(node);
+    range* before = nullptr;
+    range* after = nullptr;
+    split(root_, node, before, after);
+    root_ = merge(merge(before, &node), after);
   }
 
-  /// Spreads ages over all values, so that the tree is balanced whatever the order: splitmix64 (Steele et
-  /// al., 2014).
+  /// Spreads ages over all values, so that the tree is balanced whatever the order: splitmix64 (Steele et al., 2014).
   static std::uint64_t scramble(std::uint64_t value) noexcept {
     value += 0x9e3779b97f4a7c15U;
     value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9U;
@@ -93,21 +71,22 @@ class interval_tree {
     return value ^ (value >> 31U);
   }
 
-  static bool is_before(const interval& first, const interval& second) noexcept {
+  static bool is_before(const range& first, const range& second) noexcept {
     return first.begin != second.begin ? first.begin < second.begin : first.age < second.age;
   }
 
-  static void update(interval& node) noexcept {
+  static void update(range& node) noexcept {
     node.last_end = node.end;
-    node.least_age = node.age;
-    for (const interval* child : {node.left, node.right}) {
+    node.least_age = node.greatest_age = node.age;
+    for (const range* child : {node.left, node.right}) {
       if (child == nullptr) continue;
       node.last_end = std::max(node.last_end, child->last_end);
       node.least_age = std::min(node.least_age, child->least_age);
+      node.greatest_age = std::max(node.greatest_age, child->greatest_age);
     }
   }
 
-  static void split(interval* tree, const interval& at, interval*& before, interval*& after) noexcept {
+  static void split(range* tree, const range& at, range*& before, range*& after) noexcept {
     if (tree == nullptr) {
       before = after = nullptr;
       return;
@@ -122,7 +101,7 @@ class interval_tree {
     update(*tree);
   }
 
-  static interval* merge(interval* before, interval* after) noexcept {
+  static range* merge(range* before, range* after) noexcept {
     if (before == nullptr) return after;
     if (after == nullptr) return before;
     if (before->priority > after->priority) {
@@ -135,26 +114,33 @@ class interval_tree {
     return after;
   }
 
-  static void erase(interval*& tree, const interval& range) noexcept {
-    if (tree == &range) {
+  static void erase(range*& tree, const range& node) noexcept {
+    if (tree == &node) {
       tree = merge(tree->left, tree->right);
       return;
     }
-    erase(is_before(range, *tree) ? tree->left : tree->right, range);
+    erase(is_before(node, *tree) ? tree->left : tree->right, node);
     update(*tree);
   }
 
-  static interval* find_overlap(interval* tree, const file_place& begin, const file_place& end,
-                                std::uint64_t age) noexcept {
-    if (tree == nullptr || tree->last_end <= begin || tree->least_age >= age) return nullptr;
-    if (interval* found = find_overlap(tree->left, begin, end, age)) return found;
-    if (tree->begin >= end) return nullptr;
-    if (begin < tree->end && tree->age < age) return tree;
-    return find_overlap(tree->right, begin, end, age);
+  /// Replaces `best` by a younger answer in the tree, if there is one. The subtree with the younger ranges comes first, so
+  /// that its answer cuts off the other.
+  static void search(range* tree, const range& wanted, range*& best) noexcept {
+    if (tree == nullptr || tree->last_end <= wanted.begin || tree->least_age >= wanted.age) return;
+    if (best != nullptr && tree->greatest_age <= best->age) return;
+    const bool begins_before = tree->begin < wanted.end;
+    if (begins_before && wanted.begin < tree->end && tree->age < wanted.age &&
+        (best == nullptr || tree->age > best->age))
+      best = tree;
+    range* first = tree->left;
+    range* second = begins_before ? tree->right : nullptr;
+    if (first != nullptr && second != nullptr && first->greatest_age < second->greatest_age) std::swap(first, second);
+    search(first, wanted, best);
+    search(second, wanted, best);
   }
 
-  interval* root_ = nullptr;
-  interval* listed_ = nullptr;
+  range* root_ = nullptr;
+  range* listed_ = nullptr;
 };
 
 }  // namespace asioq::detail

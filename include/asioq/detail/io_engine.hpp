@@ -2,16 +2,16 @@
 
 #include <asioq/detail/concurrent_order.hpp>
 #include <asioq/detail/engine.hpp>
-#include <asioq/detail/room.hpp>
+#include <asioq/detail/file_probe.hpp>
 #include <asioq/detail/transfer.hpp>
 #include <asioq/io_executor.hpp>
 #include <asioq/options.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <system_error>
 
 namespace asioq::detail {
@@ -21,8 +21,8 @@ namespace asioq::detail {
 template <io_executor Executor>
 class io_engine final : public engine {
  public:
-  io_engine(const Executor& executor, std::size_t max_writebacks, std::size_t max_in_flight, failure_policy on_failure)
-      : executor_(executor), order_(max_in_flight, on_failure), room_(max_writebacks) {}
+  io_engine(const Executor& executor, std::size_t max_in_flight, failure_policy on_failure)
+      : executor_(executor), order_(max_in_flight, on_failure), probe_(executor) {}
 
   void submit(request_block& block) override {
     order_.add(block);
@@ -60,23 +60,24 @@ class io_engine final : public engine {
     wait(seen, deadline);
   }
 
-  void take_room() noexcept override { room_.take(); }
-
-  void await_room(std::uint64_t target) noexcept override {
-    while (finished() < target) await(finished(), target);
-    room_.take();
-  }
-
-  void give_room() noexcept override { room_.give(); }
-
   void leave() noexcept override { delete this; }
 
  private:
   /// Starts what may start. Throws what the executor throws; then the rest is ready still.
   void start_requests() {
+    while (order_.has_question()) {
+      const concurrent_order::question asked = order_.ask();
+      order_.learn(asked, probe_.facts(asked.fd));
+    }
     while (request_block* const block = order_.next()) {
+      if (order_.failures().needs_file(*block)) {
+        if (const int error = order_.failures().admits(*block, probe_.identity(block->fd)); error != 0) {
+          order_.cancel(*block, error);
+          continue;
+        }
+      }
       try {
-        block->step.from = 0;
+        block->from = 0;
         start_step(*block);
       } catch (...) {
         order_.put_back(*block, block == submitting_);
@@ -86,24 +87,20 @@ class io_engine final : public engine {
   }
 
   void start_step(request_block& block) {
-    const std::size_t from = block.step.from;
-    const bool moves = !block.is_sync();
-    block.step.request = &block;
-    block.step.engine = this;
-    block.step.on_complete(step_completed);
-    block.step.describe(block.op == asio_op::write_back ? asio_op::write : block.op, block.fd,
-                        moves ? std::span(block.buffer + from, block.length - from) : std::span<std::byte>(),
-                        moves && block.offset != current_position ? block.offset + from : current_position);
-    executor_.start(block.step);
+    const bool transfers = block.traits().transfers;
+    block.on_complete(step_completed, this);
+    block.describe(block.op == asio_op::write_back ? asio_op::write : block.op, block.fd,
+                   transfers ? block.data + block.from : nullptr, block.length - block.from,
+                   block.at_position() ? block.offset : block.offset + block.from);
+    executor_.start(block);
   }
 
-  static void step_completed(io_operation& operation, std::int64_t result) noexcept {
-    auto& step = static_cast<io_part&>(operation);
-    static_cast<io_engine*>(step.engine)->on_step(*step.request, static_cast<ssize_t>(result));
+  static void step_completed(void* context, io_operation& step, std::int64_t outcome) noexcept {
+    static_cast<io_engine*>(context)->on_step(static_cast<request_block&>(step), outcome);
   }
 
-  void on_step(request_block& block, ssize_t result) noexcept {
-    if (advance(block, block.step.from, result)) {
+  void on_step(request_block& block, std::int64_t outcome) noexcept {
+    if (advance(block, block.from, outcome)) {
       try {
         start_step(block);
         return;
@@ -111,7 +108,8 @@ class io_engine final : public engine {
         order_.refuse(block, error_of_exception());
       }
     } else {
-      order_.complete(block);
+      const bool needs_file = block.error != 0 && failure_log::needs_file_of_failed(block);
+      order_.complete(block, needs_file ? probe_.identity(block.fd) : file_identity{});
     }
     // At once, so that the executor can begin it together with others.
     try {
@@ -155,14 +153,12 @@ class io_engine final : public engine {
   void publish() noexcept {
     // Relaxed: the only reader is this thread.
     finished_.store(order_.finished(), std::memory_order_relaxed);
-    for (; written_back_ != order_.written_back(); ++written_back_) room_.give();
   }
 
   const Executor& executor_;  // the queue's
   concurrent_order order_;
-  room room_;
+  file_probe probe_;
   request_block* submitting_ = nullptr;  // the request that submit() is about to take
-  std::uint64_t written_back_ = 0;       // as of the last publish()
 };
 
 }  // namespace asioq::detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asioq/detail/request_block.hpp>
+#include <asioq/detail/waiting_list.hpp>
 
 #include <cstddef>
 #include <utility>
@@ -15,56 +16,55 @@ class ready_queue {
 
   /// Adds a request younger than all others.
   void push_youngest(request_block& block) noexcept {
-    in_order_.push_back(block);
+    append(in_order_, block);
     ++size_;
   }
 
   /// Adds a request of any age.
   void push(request_block& block) noexcept {
-    block.order.before = block.order.behind = nullptr;
-    block.order.rank = 1;
+    block.before = block.behind = nullptr;
+    block.rank = 1;
     heap_ = merge(heap_, &block);
     ++size_;
   }
 
   /// The oldest; there must be one.
-  [[nodiscard]] request_block& front() const noexcept { return oldest_is_in_order() ? *in_order_.front() : *heap_; }
+  [[nodiscard]] request_block& front() const noexcept { return oldest_is_in_order() ? *in_order_.first : *heap_; }
 
   /// Removes and returns the oldest; there must be one.
   request_block& pop() noexcept {
     --size_;
     if (oldest_is_in_order()) {
-      request_block& oldest = *in_order_.front();
-      in_order_.remove(oldest);
+      request_block& oldest = *in_order_.first;
+      leave_list(oldest);
       return oldest;
     }
-    return *std::exchange(heap_, merge(heap_->order.before, heap_->order.behind));
+    return *std::exchange(heap_, merge(heap_->before, heap_->behind));
   }
 
   /// Removes the youngest again if it was added as such; returns whether it was.
   bool withdraw(request_block& block) noexcept {
-    if (block.order.waits_in != &in_order_) return false;
-    in_order_.remove(block);
+    if (block.waits_in != &in_order_) return false;
+    leave_list(block);
     --size_;
     return true;
   }
 
  private:
   [[nodiscard]] bool oldest_is_in_order() const noexcept {
-    return heap_ == nullptr || (!in_order_.empty() && in_order_.front()->sequence < heap_->sequence);
+    return heap_ == nullptr || (in_order_.first != nullptr && in_order_.first->sequence < heap_->sequence);
   }
 
-  static unsigned rank(const request_block* heap) noexcept { return heap == nullptr ? 0 : heap->order.rank; }
+  static unsigned rank(const request_block* heap) noexcept { return heap == nullptr ? 0 : heap->rank; }
 
   /// In the heap, `before` and `behind` are the children; the way down along `behind` is short: at most log2(n + 1).
   static request_block* merge(request_block* first, request_block* second) noexcept {
     if (first == nullptr) return second;
     if (second == nullptr) return first;
     if (second->sequence < first->sequence) std::swap(first, second);
-    ordering_part& top = first->order;
-    top.behind = merge(top.behind, second);
-    if (rank(top.before) < rank(top.behind)) std::swap(top.before, top.behind);
-    top.rank = rank(top.behind) + 1;
+    first->behind = merge(first->behind, second);
+    if (rank(first->before) < rank(first->behind)) std::swap(first->before, first->behind);
+    first->rank = rank(first->behind) + 1;
     return first;
   }
 

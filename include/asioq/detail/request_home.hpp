@@ -74,25 +74,60 @@ class request_pool final : public request_home {
       : request_home(buffer_size), allocator_(allocator), units_((buffer_size - 1) / buffer_alignment + 1) {}
 
   [[nodiscard]] const Allocator& allocator() const noexcept { return allocator_; }
-  [[nodiscard]] std::size_t allocated() const noexcept { return parts_ - 1; }
+
+  /// Blocks that exist, and those of them that are idle.
+  [[nodiscard]] std::size_t size() const noexcept { return parts_ - 1; }
+  [[nodiscard]] std::size_t idle() noexcept {
+    take_in_returned();
+    return idle_count_;
+  }
+
   [[nodiscard]] bool has_idle() noexcept {
-    if (idle_ == nullptr && returned_.load(std::memory_order_relaxed) != nullptr)
-      idle_ = returned_.exchange(nullptr, std::memory_order_acquire);
+    if (idle_ == nullptr) take_in_returned();
     return idle_ != nullptr;
   }
 
-  /// An idle block or, if there is none, a new one. Throws what the allocator throws; nothing has changed then.
-  request_block& take() {
-    if (!has_idle()) return make_block();
+  /// An idle block; there must be one.
+  request_block& take() noexcept {
     request_block& block = *std::exchange(idle_, idle_->next);
-    static_cast<request_values&>(block) = {};
+    --idle_count_;
+    block.op = asio_op::free;
+    block.fd = -1;
+    block.data = block.buffer;
+    block.length = 0;
+    block.offset = current_position;
+    block.user_data = nullptr;
+    block.error = 0;
+    block.transferred = 0;
     return block;
+  }
+
+  /// A new block. Throws what the allocator throws; nothing has changed then.
+  request_block& make_block() {
+    rebound<buffer_unit> buffers(allocator_);
+    const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
+    try {
+      auto* bytes = reinterpret_cast<std::byte*>(std::to_address(units));
+      auto* const block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
+      ++parts_;
+      return *block;
+    } catch (...) {
+      std::allocator_traits<rebound<buffer_unit>>::deallocate(buffers, units, units_);
+      throw;
+    }
   }
 
   /// A block that the owner does not need any more.
   void put(request_block& block) noexcept {
     block.next = idle_;
     idle_ = &block;
+    ++idle_count_;
+  }
+
+  /// Frees the idle blocks.
+  void free_idle() noexcept {
+    take_in_returned();
+    for (; idle_ != nullptr; --idle_count_) free_block(*std::exchange(idle_, idle_->next));
   }
 
   /// The queue is going: frees what is idle, and itself if no handle is left.
@@ -118,18 +153,11 @@ class request_pool final : public request_home {
     free_with(allocator, this);
   }
 
-  request_block& make_block() {
-    rebound<buffer_unit> buffers(allocator_);
-    const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
-    try {
-      auto* bytes = reinterpret_cast<std::byte*>(std::to_address(units));
-      auto* const block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
-      ++parts_;
-      return *block;
-    } catch (...) {
-      std::allocator_traits<rebound<buffer_unit>>::deallocate(buffers, units, units_);
-      throw;
-    }
+  void take_in_returned() noexcept {
+    if (returned_.load(std::memory_order_relaxed) == nullptr) return;
+    // Acquire: pairs with the release in give_back().
+    for (request_block* list = returned_.exchange(nullptr, std::memory_order_acquire); list != nullptr;)
+      put(*std::exchange(list, list->next));
   }
 
   void free_block(request_block& block) noexcept {
@@ -167,6 +195,7 @@ class request_pool final : public request_home {
   std::size_t units_;              // constant: allocation units in a buffer
   std::size_t parts_ = 1;          // see above
   request_block* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
+  std::size_t idle_count_ = 0;     // owner only: how many these are
   mutex late_;                     // serialises frees after the queue, since an allocator need not be thread-safe
 };
 

@@ -1,13 +1,16 @@
 #pragma once
 
 #include <asioq/detail/batch.hpp>
-#include <asioq/detail/execution.hpp>
+#include <asioq/detail/carry_out.hpp>
+#include <asioq/detail/failure_log.hpp>
+#include <asioq/detail/fifo.hpp>
+#include <asioq/detail/file_probe.hpp>
+#include <asioq/detail/merging.hpp>
 #include <asioq/detail/request_block.hpp>
 #include <asioq/detail/sync.hpp>
 #include <asioq/detail/task_engine.hpp>
 #include <asioq/options.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -19,25 +22,22 @@ namespace asioq::detail {
 ///
 /// THE ORDER, AND WHY IT HOLDS
 ///
-/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (whoever carries out requests: a task on
+/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (the thread that carries out requests: a task on
 /// the executor, or the owner itself while it has to wait anyway). Everything they agree on is in one word:
 ///
-///     word_ = address of the newest request in the inbox (0: empty) | waiting | urgent | scheduled | running
+///     word_ = address of the newest request in the inbox (0: empty) | scheduled | running
 ///
-/// running:    somebody is the runner. Set only where it was clear, by compare-and-swap: at most one runner.
-/// scheduled:  a task is with the executor and has not begun. Set by who is about to hand it over, cleared by the task as
-///             the first thing it does: at most one task is on its way.
-/// waiting:    the owner sleeps on `wake_`, or is about to. Set by the owner; cleared by whoever wakes it, or by itself
-///             if it gave up; who finds it set when clearing it releases `wake_` once: no token is lost or left over.
-/// urgent:     the owner sleeps in `room_.take()`, or is about to. Set and cleared by the owner.
+/// running:    there is a runner. Set only where it was clear, by compare-and-swap: at most one runner.
+/// scheduled:  a task is with the executor and has not begun. Set by the party that is about to hand it over, cleared by the
+///             task as the first thing it does: at most one task is on its way.
 ///
 /// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
-///    and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
+///    and reverses behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
 ///    at a time, so requests run one by one in submission order (or several at once, if these are one stretch of a file:
 ///    see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
 /// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
 ///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
-///    Whatever happens to the word between the two is a read-modify-write, never a plain store, so the release lasts.
+///    Every change of the word between the two is a read-modify-write, never a plain store, so the release sequence goes on.
 ///    `finished_` is stored after the results and read with at least acquire: the owner sees the results, and only then
 ///    touches the request again.
 /// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
@@ -45,16 +45,16 @@ namespace asioq::detail {
 ///    empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set; the
 ///    only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
 ///    owner's next call of `poll()` or wait.
-/// 4. No wake-up is lost. The owner sets waiting, then reads `finished_`; the runner stores `finished_`, then reads
-///    waiting; all four are sequentially consistent, so one of them sees the other. A blocked owner never depends on the
-///    executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody is
-///    running; and a runner does not leave before all is finished while either is set.
+/// 4. No wake-up is lost. That what the owner sleeps for is told is shown at `wake`. Besides, a sleeping owner never depends on
+///    the executor: it sleeps only after it has armed and then seen `running`, and a runner that leaves requests to a
+///    task clears `running` and then looks whether the owner has armed. All four are sequentially consistent, so either the
+///    owner sees that there is no runner and carries out requests itself, or the runner sees the owner and wakes it.
 /// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the queue's
 ///    destructor waits. The engine itself is shared with the task on its way: see task_engine.
 class serial_engine final : public task_engine {
  public:
-  serial_engine(executor_reference executor, std::size_t max_writebacks, failure_policy on_failure)
-      : task_engine(executor, max_writebacks), execution_(on_failure) {}
+  serial_engine(executor_reference executor, failure_policy on_failure)
+      : task_engine(executor), failures_(on_failure) {}
 
   void submit(request_block& block) override {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
@@ -66,7 +66,6 @@ class serial_engine final : public task_engine {
       // Release: pairs with the acquire in refill().
     } while (!word_.compare_exchange_weak(old, pushed, std::memory_order_release, std::memory_order_relaxed));
     if (flags(pushed) == flags(old)) return;
-    note_owner();
     try {
       hand_over();
     } catch (...) {
@@ -82,7 +81,6 @@ class serial_engine final : public task_engine {
     if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
     // No task, no runner: nobody else changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
-    note_owner();
     try {
       hand_over();
     } catch (...) {
@@ -92,40 +90,27 @@ class serial_engine final : public task_engine {
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
-    if (help(target, true) || spin(target)) return;
-    wake_at_.store(target, std::memory_order_relaxed);  // published by the next operation
-    if ((word_.fetch_or(waiting) & running) != 0 && finished_.load() == seen)
-      wake_.acquire();
+    if (help(target) || spin(target)) return;
+    wake_.arm(target);
+    if (finished_.load() == seen && (word_.load() & running) != 0)
+      wake_.sleep();
     else
-      stop_waiting();
+      wake_.disarm();
   }
 
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin(target)) return;
-    wake_at_.store(target, std::memory_order_relaxed);
-    word_.fetch_or(waiting);
-    if (finished_.load() != seen || !wake_.try_acquire_until(deadline)) stop_waiting();
-  }
-
-  void await_room(std::uint64_t target) noexcept override {
-    while (finished() < target) {
-      if (help(target, false) || spin(target)) continue;
-      room_.take_spare();
-      const bool somebody_runs = (word_.fetch_or(urgent) & running) != 0;
-      if (somebody_runs) room_.take();
-      word_.fetch_and(~urgent);
-      room_.give_spare();
-      if (somebody_runs) return;
-    }
-    room_.take();
+    wake_.arm(target);
+    if (finished_.load() == seen)
+      wake_.sleep_until(deadline);
+    else
+      wake_.disarm();
   }
 
  private:
   static constexpr std::uintptr_t running = 1;
   static constexpr std::uintptr_t scheduled = 2;
-  static constexpr std::uintptr_t waiting = 4;
-  static constexpr std::uintptr_t urgent = 8;
-  static constexpr std::uintptr_t all_flags = 15;
+  static constexpr std::uintptr_t all_flags = 3;
   static_assert(alignof(request_block) > all_flags);
 
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
@@ -133,9 +118,8 @@ class serial_engine final : public task_engine {
     return reinterpret_cast<request_block*>(word & ~all_flags);
   }
 
-  /// A task begins: it is the runner, if nobody else is.
+  /// A task begins: it is the runner, if there is none.
   void run() noexcept override {
-    if ((word_.load(std::memory_order_relaxed) & waiting) == 0) leave_it_to_the_owner();
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
@@ -144,15 +128,16 @@ class serial_engine final : public task_engine {
     if ((old & running) == 0) drain();
   }
 
-  /// Runner on the executor: carries out requests until none is left, or until it is somebody else's turn.
+  /// Runner on the executor: carries out requests until none is left, or until it is another queue's turn.
   void drain() noexcept {
     for (std::uint64_t turn_ends = finished_.load(std::memory_order_relaxed) + requests_per_turn;;) {
       if (!refill()) {
         if (stop_running()) return;
         continue;
       }
-      wake_owner(run_front());
+      const bool failed = run_front();
       const std::uint64_t now = finished_.load(std::memory_order_relaxed);
+      wake_.tell(now, failed);
       if (now >= turn_ends) {
         if (yield()) return;
         turn_ends = now + requests_per_turn;
@@ -160,16 +145,16 @@ class serial_engine final : public task_engine {
     }
   }
 
-  /// Owner: if nobody is running, carries out requests until `finished()` has reached `target`, none is left or, if
-  /// `stop_at_failure`, one has failed. Returns whether it was the runner.
-  bool help(std::uint64_t target, bool stop_at_failure) noexcept {
+  /// Owner: if there is no runner, carries out requests until `finished()` has reached `target`, none is left or
+  /// one has failed. Returns whether it was the runner.
+  bool help(std::uint64_t target) noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {
       if ((old & running) != 0) return false;
       // Acquire: pairs with the release of the last runner.
     } while (!word_.compare_exchange_weak(old, old | running, std::memory_order_acquire, std::memory_order_relaxed));
     while (finished_.load(std::memory_order_relaxed) < target && refill())
-      if (run_front() && stop_at_failure) break;
+      if (run_front()) break;
     leave_the_rest();
     return true;
   }
@@ -185,36 +170,29 @@ class serial_engine final : public task_engine {
       ready_.push_front(*block);
       block = older;
     }
-    return !ready_.empty();
+    return true;
   }
 
   /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
   /// one place that decides what may start next.
   bool run_front() noexcept {
-    batch next(ready_.pop_front(), unmerged_);
-    while (execution_.merges() && refill() && next.can_take(*ready_.front())) next.take(ready_.pop_front());
-    execution_.run(next);
-    const std::size_t count = next.requests().size();
-    const auto write_backs = std::ranges::count(next.requests(), asio_op::write_back, &request_block::op);
-    const bool failed =
-        std::ranges::any_of(next.requests(), [](const request_block* block) { return block->error != 0; });
-    // From here on the blocks are the owner's. Sequentially consistent: see 4.
-    finished_.store(finished_.load(std::memory_order_relaxed) + count);
-    if (write_backs != 0) room_.give(static_cast<std::size_t>(write_backs));
+    batch next(ready_.pop_front());
+    if (!failures_.holds()) gather(next);
+    const bool failed = next.size() == 1 ? !carry_out(*next.requests()[0], failures_, file_probe()) : !next.perform();
+    // From here on the blocks are the owner's. Sequentially consistent: see wake.
+    finished_.store(finished_.load(std::memory_order_relaxed) + next.size());
     return failed;
   }
 
-  /// Runner on the executor: wakes the owner if what it waits for has come.
-  void wake_owner(bool failed) noexcept {
-    if ((word_.load() & waiting) == 0) return;
-    // wake_at_ was set before waiting. If it is already that of a later wait, the owner wakes early and looks again.
-    if (!failed && finished_.load(std::memory_order_relaxed) < wake_at_.load(std::memory_order_relaxed)) return;
-    if ((word_.fetch_and(~waiting, std::memory_order_acq_rel) & waiting) != 0) wake_.release();
-  }
-
-  /// Owner: does not wait after all. If somebody has ended the wait already, its token is here or about to come.
-  void stop_waiting() noexcept {
-    if ((word_.fetch_and(~waiting, std::memory_order_acq_rel) & waiting) == 0) wake_.acquire();
+  /// Runner: adds what continues the batch.
+  void gather(batch& next) noexcept {
+    if (!refill() || !next.is_continued_by(*ready_.front())) return;
+    const merging allowed = merging_of_(next.requests()[0]->fd);
+    if (!allowed.allows(*next.requests()[0])) return;
+    do {
+      if (!allowed.allows(*ready_.front())) return;
+      next.take(ready_.pop_front());
+    } while (refill() && next.is_continued_by(*ready_.front()));
   }
 
   /// Runner with nothing left in `ready_`: is it no more, unless something has been submitted.
@@ -228,15 +206,15 @@ class serial_engine final : public task_engine {
   }
 
   /// Runner on the executor: lets a new task do the rest, so that other queues get their turn. Not while the owner
-  /// sleeps: it must not depend on when the executor gets round to that task.
+  /// sleeps, which must not depend on when the executor gets round to that task.
   bool yield() noexcept {
-    std::uintptr_t old = word_.load(std::memory_order_relaxed);
-    if ((old & (waiting | urgent)) != 0 || (ready_.empty() && newest(old) == nullptr)) return false;
+    if (wake_.is_armed() || (ready_.empty() && newest(word_.load(std::memory_order_relaxed)) == nullptr)) return false;
     if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0 && !try_hand_over()) return false;
-    old = word_.load(std::memory_order_relaxed);
+    std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {
-      if ((old & (waiting | urgent)) != 0 || (old & scheduled) == 0) return false;
-    } while (!word_.compare_exchange_weak(old, old & ~running, std::memory_order_release, std::memory_order_relaxed));
+      if ((old & scheduled) == 0) return false;
+    } while (!word_.compare_exchange_weak(old, old & ~running));  // sequentially consistent: see 4
+    if (wake_.is_armed()) wake_.tell_anyway();
     return true;
   }
 
@@ -250,11 +228,10 @@ class serial_engine final : public task_engine {
       if (more || newest(old) != nullptr) left |= scheduled;
     } while (!word_.compare_exchange_weak(old, left, std::memory_order_release, std::memory_order_relaxed));
     if ((old & scheduled) != 0 || (left & scheduled) == 0) return;
-    note_owner();
     try_hand_over();  // if the executor refuses, the owner's next call tries again, or does the work itself
   }
 
-  /// Who has set scheduled: hands over the task, or clears scheduled again if the executor refuses. Returns which.
+  /// Hands over a task for `scheduled`, which is set; if the executor refuses, clears it and returns false.
   bool try_hand_over() noexcept {
     try {
       hand_over();
@@ -271,13 +248,11 @@ class serial_engine final : public task_engine {
 
   /// See above. Written by owner, runner and tasks.
   alignas(64) atomic<std::uintptr_t> word_ = 0;
-  /// Only while waiting is set: the runner wakes the owner when `finished_` has reached this. Written by the owner.
-  atomic<std::uint64_t> wake_at_ = 0;
 
   // The runner's, handed on with `running`.
   alignas(64) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
-  execution execution_;
-  int unmerged_ = -1;  // see batch
+  failure_log failures_;
+  merging_probe merging_of_;
 };
 
 }  // namespace asioq::detail

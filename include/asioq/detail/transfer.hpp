@@ -1,85 +1,74 @@
 #pragma once
 
 #include <asioq/detail/request_block.hpp>
+#include <asioq/operation.hpp>
+#include <asioq/options.hpp>
 
 #include <fcntl.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 
 namespace asioq::detail {
 
-static_assert(sizeof(off_t) == 8, "asioq needs 64-bit file offsets: compile with -D_FILE_OFFSET_BITS=64");
+/// Direct I/O with sectors of any size can resume at a multiple of this.
+inline constexpr std::size_t largest_sector = buffer_alignment;
 
-/// Where a positional transfer that came back short with `done` bytes has to go on. Direct I/O must not resume inside a
-/// sector, and repeating a part is harmless for the same bytes at the same place; everything else resumes where it stopped.
-inline std::size_t resume_point([[maybe_unused]] int fd, std::size_t done) noexcept {
+/// Whether transfers of the descriptor bypass the page cache.
+inline bool is_direct([[maybe_unused]] int flags) noexcept {
 #ifdef O_DIRECT
-  constexpr std::size_t largest_sector = buffer_alignment;
-  if (done % largest_sector != 0) {
-    const int flags = ::fcntl(fd, F_GETFL);
-    // With O_APPEND, Linux appends whatever the offset is: a repeated part would be there twice.
-    if (flags >= 0 && (flags & O_DIRECT) != 0 && (flags & O_APPEND) == 0) return done - done % largest_sector;
-  }
+  return flags >= 0 && (flags & O_DIRECT) != 0;
+#else
+  return false;
 #endif
-  return done;
+}
+
+/// Whether direct I/O, refused inside a sector with EINVAL, may be tried again from the sector's begin: repeating a part is
+/// harmless for the same bytes at the same place, but Linux appends under O_APPEND whatever the offset is.
+inline bool may_step_back(const request_block& block) noexcept {
+  if (block.op == asio_op::read) return true;
+  const int flags = ::fcntl(block.fd, F_GETFL);
+  return is_direct(flags) && (flags & O_APPEND) == 0;
 }
 
 /// Takes in what the kernel answered when asked for the request's operation from its byte `from` on: a count of bytes,
 /// or an errno value negated. Returns whether to ask again, then from the new `from`.
-inline bool advance(request_block& block, std::size_t& from, ssize_t answer) noexcept {
+///
+/// A short transfer is not the end of the file: the rest is asked for until the answer is 0 or an error. Direct I/O refuses
+/// a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing new for a
+/// read, the data end there.
+inline bool advance(request_block& block, std::size_t& from, std::int64_t answer) noexcept {
   if (answer == -EINTR) return true;
+  const operation_traits traits = block.traits();
   if (answer < 0) {
+    if (answer == -EINVAL && from % largest_sector != 0 && !block.at_position() && may_step_back(block)) {
+      from -= from % largest_sector;
+      return true;
+    }
     block.error = static_cast<int>(-answer);
     return false;
   }
-  if (block.is_sync()) return false;
+  if (!traits.transfers) return false;
   const std::size_t reached = from + static_cast<std::size_t>(answer);
-  if (reached <= block.transferred) {
-    // Nothing new. For a read it is the end of the file (a repeated part ends so if the file does not end with a sector).
-    if (!block.is_write() || block.length == 0) return false;
-    // Why a write cannot go on, the kernel says only when asked for what is still to be written.
-    if (from < block.transferred) {
-      from = block.transferred;
-      return true;
-    }
-    block.error = EIO;
-    return false;
+  if (reached > block.transferred) {
+    block.transferred = from = reached;
+    return reached != block.length && (!block.at_position() || traits.writes);
   }
-  block.transferred = from = reached;
-  const bool at_position = block.offset == current_position;
-  if (reached == block.length || (at_position && block.op == asio_op::read)) return false;
-  if (!at_position) from = resume_point(block.fd, reached);
-  return true;
+  if (traits.writes && block.length != 0) block.error = EIO;
+  return false;
 }
 
-/// Asks the kernel for the request's operation from its byte `from` on; blocks. The answer is as for `advance`.
-inline ssize_t ask(const request_block& block, std::size_t from) noexcept {
-  std::byte* const data = block.buffer + from;
-  const std::size_t length = block.length - from;
-  const auto offset = static_cast<off_t>(block.offset + from);
-  const bool at_position = block.offset == current_position;
-  ssize_t answer = 0;
-  switch (block.op) {
-    case asio_op::read:
-      answer = at_position ? ::read(block.fd, data, length) : ::pread(block.fd, data, length, offset);
-      break;
-    case asio_op::write:
-    case asio_op::write_back:
-      answer = at_position ? ::write(block.fd, data, length) : ::pwrite(block.fd, data, length, offset);
-      break;
-    case asio_op::fsync:
-      answer = ::fsync(block.fd);
-      break;
-    case asio_op::fdatasync:
-      answer = ::fdatasync(block.fd);
-      break;
-    case asio_op::free:
-      break;
+/// Performs the request's operation from its byte `from` on; blocks. The answer is as for `advance`.
+inline std::int64_t perform_from(const request_block& block, std::size_t from) noexcept {
+  const std::uint64_t offset = block.at_position() ? block.offset : block.offset + from;
+  return perform(block.op, block.fd, block.data + from, block.length - from, offset);
+}
+
+/// Carries out what is left of the request from its byte `from` on; blocks. `error` and `transferred` are its result.
+inline void finish(request_block& block, std::size_t from = 0) noexcept {
+  while (advance(block, from, perform_from(block, from))) {
   }
-  return answer < 0 ? -errno : answer;
 }
 
 }  // namespace asioq::detail

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <asioq/detail/request_block.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/options.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace asioq::detail {
+
+/// What has failed in a queue and concerns later requests: under `failure_policy::hold` every failure, and a failed sync in any
+/// case. Every order asks it two things: whether it `admits` a request, and to `record` a failed one.
+///
+/// The kernel forgets a failed sync: having reported the error once it may drop the dirty pages and call the next fsync of the
+/// same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers it, for each file by itself.
+///
+/// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would not have
+/// run in a serial order.
+///
+/// An acknowledgement says of what: a request submitted after `resume()` carries the sequence number below which the owner has
+/// dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in whatever order requests
+/// run. Not thread-safe; no system call.
+class failure_log {
+ public:
+  /// May throw `std::bad_alloc`; later calls need no memory.
+  explicit failure_log(failure_policy on_failure) : holds_(on_failure == failure_policy::hold) {
+    syncs_.reserve(room);
+    if (holds_) failures_.reserve(room);
+  }
+
+  /// Whether requests behind a failure must not have begun.
+  [[nodiscard]] bool holds() const noexcept { return holds_; }
+
+  /// Whether `admits` needs to know which file the request means.
+  [[nodiscard]] bool needs_file(const request_block& block) const noexcept {
+    return !syncs_.empty() && block.traits().is_sync;
+  }
+
+  /// 0 if the request may begin; else the error that it has to end with. `file` matters only if `needs_file` says so.
+  [[nodiscard]] int admits(const request_block& block, const file_identity& file = {}) const noexcept {
+    if (is_held(block)) return ECANCELED;
+    if (!needs_file(block)) return 0;
+    const auto failed = std::ranges::find_if(syncs_, [&](const failed_sync& its) {
+      return (its.is_of_any_file || its.file == file) && concerns(its.sequence, block);
+    });
+    return failed == syncs_.end() ? 0 : failed->error;
+  }
+
+  /// Whether `record` needs to know which file the failed request means.
+  [[nodiscard]] static bool needs_file_of_failed(const request_block& block) noexcept {
+    return block.traits().is_sync && may_have_lost_data(block.error);
+  }
+
+  /// The request has failed, not for what `admits` said. `file` matters only if `needs_file_of_failed` says so.
+  void record(const request_block& block, const file_identity& file = {}) noexcept {
+    record_untried(block);
+    if (!needs_file_of_failed(block)) return;
+    // If there is no memory for another, it takes the place of the last one and counts for all files.
+    if (!add(syncs_, {.file = file, .sequence = block.sequence, .error = block.error}))
+      syncs_.back().is_of_any_file = true;
+  }
+
+  /// The request has failed before its file was asked.
+  void record_untried(const request_block& block) noexcept {
+    if (!holds_ || is_held(block)) return;
+    const failure its{.sequence = block.sequence, .acknowledged = block.acknowledged};
+    std::erase_if(failures_, [&](const failure& other) { return concerns(its.sequence, other); });
+    add(failures_, its);
+  }
+
+  /// The request has finished, and so have all before it: what it acknowledges concerns no request any more.
+  void finished(const request_block& block) noexcept {
+    if (block.acknowledged <= forgotten_) return;
+    forgotten_ = block.acknowledged;
+    const auto is_forgotten = [&](const auto& its) { return its.sequence < forgotten_; };
+    std::erase_if(failures_, is_forgotten);
+    std::erase_if(syncs_, is_forgotten);
+  }
+
+ private:
+  struct failure {
+    std::uint64_t sequence;
+    std::uint64_t acknowledged;  // by the request that failed
+  };
+
+  struct failed_sync {
+    file_identity file{};
+    std::uint64_t sequence = 0;
+    int error = 0;  // an errno value
+    bool is_of_any_file = false;
+  };
+
+  static constexpr std::size_t room = 4;
+
+  /// Adds an entry or, without memory for it, replaces the last one and returns false.
+  template <class T>
+  static bool add(std::vector<T>& entries, const T& entry) noexcept {
+    try {
+      entries.push_back(entry);
+      return true;
+    } catch (...) {
+      entries.back() = entry;  // there is one: the constructor has made room for more than none
+      return false;
+    }
+  }
+
+  /// Not the errors that say "not tried" or "cannot be synced".
+  static bool may_have_lost_data(int error) noexcept {
+    switch (error) {
+      case 0:
+      case EAGAIN:
+      case EBADF:
+      case ECANCELED:
+      case EINTR:
+      case EINVAL:
+      case ENOMEM:
+      case ENOSYS:
+      case EOPNOTSUPP:
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  /// Whether the failure of the request with this sequence concerns another one.
+  template <class Request>
+  static bool concerns(std::uint64_t sequence, const Request& other) noexcept {
+    return sequence < other.sequence && sequence >= other.acknowledged;
+  }
+
+  [[nodiscard]] bool is_held(const request_block& block) const noexcept {
+    return std::ranges::any_of(failures_, [&](const failure& its) { return concerns(its.sequence, block); });
+  }
+
+  bool holds_;                      // constant
+  std::vector<failure> failures_;   // under hold
+  std::vector<failed_sync> syncs_;  // failed syncs that may have lost data
+  std::uint64_t forgotten_ = 0;     // failures below this are not remembered
+};
+
+}  // namespace asioq::detail

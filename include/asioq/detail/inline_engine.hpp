@@ -1,0 +1,37 @@
+#pragma once
+
+#include <asioq/detail/carry_out.hpp>
+#include <asioq/detail/engine.hpp>
+#include <asioq/detail/failure_log.hpp>
+#include <asioq/detail/file_probe.hpp>
+#include <asioq/detail/request_block.hpp>
+#include <asioq/options.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace asioq::detail {
+
+/// Carries out each request inside `submit`, on the owner's thread, in both orders: there is nothing that could wait.
+class inline_engine final : public engine {
+ public:
+  explicit inline_engine(failure_policy on_failure) : failures_(on_failure) {}
+
+  void submit(request_block& block) override {
+    carry_out(block, failures_, file_probe());
+    // Relaxed: the only reader is this thread.
+    finished_.store(finished_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  void poll(std::uint64_t /*submitted*/) override {}
+  void await(std::uint64_t /*seen*/, std::uint64_t /*target*/) noexcept override {}
+  void await_until(std::uint64_t /*seen*/, std::uint64_t /*target*/,
+                   std::chrono::steady_clock::time_point /*deadline*/) override {}
+  void leave() noexcept override { delete this; }
+
+ private:
+  failure_log failures_;
+};
+
+}  // namespace asioq::detail

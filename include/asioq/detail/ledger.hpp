@@ -1,0 +1,128 @@
+#pragma once
+
+#include <asioq/detail/fifo.hpp>
+#include <asioq/detail/request_block.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace asioq::detail {
+
+/// The books of a queue: which of its requests are outstanding, finished, failed. For the queue's owner; no thread is in it, and
+/// nothing in it blocks, allocates or fails. All is O(1) for each request.
+class ledger {
+ public:
+  /// Enters a request, the youngest.
+  void enter(request_block& block) noexcept {
+    outstanding_.push_back(block);
+    (block.op == asio_op::write_back ? write_backs_ : others_).push_back(block);
+    ++entered_;
+    if (block.op == asio_op::write_back) ++outstanding_write_backs_;
+  }
+
+  /// Takes in that the first `finished` requests have finished. `recycle` gets each write-back that succeeded.
+  template <class Recycle>
+  void settle(std::uint64_t finished, Recycle recycle) noexcept {
+    while (settled_ != finished) {
+      request_block& block = outstanding_.pop_front();
+      ++settled_;
+      const bool failed = block.error != 0;
+      if (failed) has_failed_ = true;
+      if (block.op == asio_op::write_back) {
+        write_backs_.pop_front();
+        --outstanding_write_backs_;
+        if (!failed) {
+          recycle(block);
+          continue;
+        }
+        ++failed_write_backs_;
+      } else {
+        others_.pop_front();
+      }
+      collectable_.push_back(block);
+    }
+  }
+
+  /// The oldest finished request that needs collecting; null if there is none. It is the caller's then.
+  request_block* collect() noexcept {
+    if (collectable_.empty()) return nullptr;
+    request_block& block = collectable_.pop_front();
+    if (block.op == asio_op::write_back) --failed_write_backs_;
+    if (is_loss(block)) owner_was_told_ = true;
+    return &block;
+  }
+
+  /// Says that the owner has dealt with the failures up to now, if there were any.
+  void acknowledge() noexcept {
+    if (!has_failed_) return;
+    has_failed_ = false;
+    owner_was_told_ = false;
+    acknowledged_ = settled_;
+  }
+
+  /// The oldest failed write-back that needs collecting; there must be one.
+  [[nodiscard]] const request_block& oldest_failed_write_back() const noexcept {
+    const request_block* block = collectable_.front();
+    while (block->op != asio_op::write_back) block = block->next;
+    return *block;
+  }
+
+  /// The owner has been told of all failed write-backs.
+  void mark_reported() noexcept {
+    owner_was_told_ = true;
+    for (request_block* block = collectable_.front(); block != nullptr; block = block->next)
+      if (block->op == asio_op::write_back) block->reported = true;
+  }
+
+  /// Whether the request's failure would be lost if it were not reported.
+  [[nodiscard]] static bool is_loss(const request_block& block) noexcept {
+    return block.error != 0 && block.traits().may_lose && !block.reported;
+  }
+
+  [[nodiscard]] bool has_outstanding() const noexcept { return !outstanding_.empty(); }
+  [[nodiscard]] bool has_collectable() const noexcept { return !collectable_.empty(); }
+  /// Write-backs that failed and have not been collected.
+  [[nodiscard]] std::size_t failed_write_backs() const noexcept { return failed_write_backs_; }
+  /// Whether a failure of the kind that loses data has been reported since the last `acknowledge`.
+  [[nodiscard]] bool owner_was_told() const noexcept { return owner_was_told_; }
+  /// Requests ever entered: the sequence number of the next one.
+  [[nodiscard]] std::uint64_t entered() const noexcept { return entered_; }
+  /// Of these, those that have been settled.
+  [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
+  /// Failures of requests below this sequence are dealt with.
+  [[nodiscard]] std::uint64_t acknowledged() const noexcept { return acknowledged_; }
+
+  /// The number of finished requests at which the oldest request comes back that does so in any case; if all outstanding ones
+  /// are write-backs, that with which the youngest of them finishes. Something must be outstanding.
+  [[nodiscard]] std::uint64_t next_to_collect() const noexcept {
+    return others_.empty() ? entered_ : others_.front()->sequence + 1;
+  }
+  /// The number of finished requests with which the oldest outstanding write-back finishes; there must be one.
+  [[nodiscard]] std::uint64_t oldest_write_back() const noexcept { return write_backs_.front()->sequence + 1; }
+
+  /// Outstanding write-backs beyond the first `finished` requests.
+  [[nodiscard]] std::size_t running_write_backs(std::uint64_t finished) const noexcept {
+    std::size_t running = outstanding_write_backs_;
+    for (const request_block* block = write_backs_.front(); running != 0 && block->sequence < finished;
+         block = block->next_of_kind)
+      --running;
+    return running;
+  }
+  /// Write-backs entered and not settled.
+  [[nodiscard]] std::size_t outstanding_write_backs() const noexcept { return outstanding_write_backs_; }
+
+ private:
+  block_fifo<&request_block::next_later> outstanding_;    // entered and not settled, oldest first
+  block_fifo<&request_block::next_of_kind> write_backs_;  // of these, the write-backs
+  block_fifo<&request_block::next_of_kind> others_;       // and the others
+  block_fifo<&request_block::next> collectable_;          // settled and not collected, oldest first
+  std::uint64_t entered_ = 0;
+  std::uint64_t settled_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::size_t outstanding_write_backs_ = 0;
+  std::size_t failed_write_backs_ = 0;  // in collectable_
+  bool has_failed_ = false;             // something settled has failed since the last acknowledge()
+  bool owner_was_told_ = false;
+};
+
+}  // namespace asioq::detail
