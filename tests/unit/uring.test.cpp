@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <span>
 #include <stdexcept>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "child.hpp"
 #include "requests.hpp"
 
 using namespace asioq_test;
@@ -201,13 +203,16 @@ TEST_CASE("requests outlive the thread that has submitted them", "[uring]") {
 }
 
 TEST_CASE("a read at the position is cut where read(2) cuts it", "[uring]") {
-  if (no_uring() || sizeof(std::size_t) < 8) return;
+  if (no_uring()) return;
+  if (sanitized || sizeof(std::size_t) < 8) {
+    WARN("skipped: no room for a buffer of 2 GiB and what a sanitizer notes about it");
+    return;
+  }
   constexpr std::size_t size = 33 * wide_buffer::stripe;
   const wide_buffer buffer(size);
   const descriptor file{::memfd_create("asioq-test", MFD_CLOEXEC)};
   REQUIRE(::ftruncate(file.get(), size) == 0);
-  const ssize_t by_read = ::read(file.get(), buffer.bytes().data(), size);
-  REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+  const std::int64_t by_read = std::numeric_limits<int>::max() & -::sysconf(_SC_PAGESIZE);  // on Linux; see read(2)
 
   asioq::uring_context ring{4};
   const auto executor = ring.executor();
