@@ -186,6 +186,13 @@ class uring_context {
       prepare();
     }
     if (!refused_.empty()) return;  // perhaps nothing is in the kernel, and the wait would have no end
+    if (!waiting_.empty()) {
+      // The ring is full and the kernel took nothing from it. No long wait: what the kernel has may depend on the rest,
+      // as a read of a pipe depends on a write to it.
+      check(submit());
+      pause(deadline, shortest_pause);
+      return;
+    }
     int result = 0;
     if (deadline == std::chrono::steady_clock::time_point::max()) {
       result = ::io_uring_submit_and_wait(&ring_, 1);
@@ -195,7 +202,7 @@ class uring_context {
       result = ::io_uring_submit_and_wait_timeout(&ring_, &completion, 1, &left, nullptr);
     }
     check(result);
-    // The kernel has no memory for the submission, and so it has not waited.
+    // The kernel took no submission now, and so it has not waited.
     if (!take_completions() && (result == -EAGAIN || result == -EBUSY)) pause(deadline, shortest_pause);
   }
 
@@ -266,7 +273,8 @@ class uring_context {
   /// Whether the owner may block in the operation: it depends on a disk, and not on what another program or thread
   /// does.
   static bool is_for_owner(const io_operation& operation) noexcept {
-    if (operation.op() != asio_op::read && operation.op() != asio_op::write) return true;
+    const asio_op op = operation.op();
+    if (op != asio_op::read && op != asio_op::write && op != asio_op::write_back) return true;
     struct stat status{};
     return ::fstat(operation.fd(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
   }

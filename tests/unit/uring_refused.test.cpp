@@ -292,11 +292,12 @@ TEST_CASE("where the kernel would never begin some requests, set-up fails", "[ur
 TEST_CASE("while the kernel takes no submission, the owner sleeps", "[uring][fault]") {
   if (!asioq::uring_context::available()) return;
   const descriptor file = temp_file();
+  const std::uint64_t requests = GENERATE(1U, 3U);  // which fit into the ring, and which do not
   const ending end = run_in_child([&] {
-    asioq::uring_context context(8);
-    asioq::basic_asio_queue queue{context.executor(), in_order(asioq::execution_order::strict)};
+    asioq::uring_context context(1);
+    asioq::basic_asio_queue queue{context.executor(), in_order(asioq::execution_order::as_if_serial)};
     if (!forbid_submission()) return cannot_be_tried;
-    queue.submit(read_of(queue, file, 4, 0));
+    for (std::uint64_t i = 0; i < requests; ++i) queue.submit(read_of(queue, file, 4, i));
     const auto busy = busy_time();
     const int wrong = must_hold(!queue.wait_for(500ms), "the request waits") +
                       must_hold(busy_time() - busy < 250ms, "the owner sleeps");
