@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,29 +27,37 @@
 
 namespace asioq {
 
-/// A submission and a completion ring of the kernel's: file operations of queues on it run without any thread of theirs.
+/// Has the kernel carry out the file operations of its queues, through io_uring and without a thread of the program.
 ///
-/// **Order.** io_uring has none; the queues restore it. With `execution_order::strict` a queue has one operation in the
-/// kernel at a time; use `as_if_serial` to have many.
+/// **Order.** io_uring keeps none; each queue keeps its own. A queue with `execution_order::strict` has one operation
+/// in the kernel at a time. Use `as_if_serial` to have up to `max_in_flight`. Queues may share a context: what one of
+/// them has in the kernel, such as reads of empty pipes, never keeps operations of another one out of it.
 ///
-/// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
-/// when 8 are waiting or when a queue on it waits or polls. While the kernel carries out everything within that call, as from
-/// the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once. Completions are taken
-/// in, and what they unblock begins, only in calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
+/// **When operations begin.** At once if the kernel has none of this context. Otherwise the context submits operations
+/// together, in one system call: when 8 are waiting, or when one of its queues waits or polls. Early submission gains
+/// nothing while the kernel completes every operation inside that call, as it does from the page cache. Until that
+/// changes the context waits for 64 operations, and a read does not begin at once. Completions are taken in only inside
+/// calls of the owner (`wait`, `try_wait`, `sync`, a `submit` that waits for room). What they unblock begins there.
 ///
-/// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
-/// locked. If another thread takes over and the first one exits, the kernel cancels what that one had submitted; the
-/// context submits it again. Use one context for each thread that has queues.
+/// **Cancelled operations.** The kernel cancels an operation that needs one of the kernel's own threads if it cannot
+/// start one (RLIMIT_NPROC, a pids cgroup), and operations of a thread that exits. The user never sees this: the next
+/// call of the owner submits the operation again. After three attempts, a call that blocks carries out syncs, and
+/// transfers of regular files and block devices, with the ordinary system call. It may return after its deadline then.
+/// `try_wait` never does this. Transfers of other files are submitted again until the kernel accepts them; a call that
+/// waits for them sleeps between the attempts, at most 64 ms.
 ///
-/// **Lifetime.** It must outlive its queues. While operations are in the kernel their buffers belong to it, and the kernel
-/// holds its own reference to the open file: unlike on threads, closing the descriptor early does no harm once the
-/// operation has begun.
+/// **Threads.** A context and all its queues are for one thread at a time (asserted where assertions are on). Nothing
+/// is locked. Another thread may take over, and the first one may exit. Give each thread with queues its own context.
+///
+/// **Lifetime.** A context must outlive its queues. A buffer belongs to the kernel while its operation is there. Keep
+/// descriptors open until their requests have come back, as on any executor: an operation that is submitted again, or
+/// goes on after a short transfer, looks the descriptor up again.
 class uring_context {
  public:
-  /// What to give to a queue: a pointer to the context.
+  /// The handle that a queue takes: a pointer to the context.
   class executor_type {
    public:
-    /// See `io_executor`. Never throws: what does not fit the ring waits for its turn.
+    /// See `io_executor`. Never throws: an operation that the kernel does not take now is kept for the next call.
     void start(io_operation& operation) const noexcept { context_->start(operation); }
     /// See `io_executor`. Throws `std::system_error` if the kernel refuses for good.
     void poll() const { context_->poll(); }
@@ -62,9 +72,11 @@ class uring_context {
     uring_context* context_;
   };
 
-  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations may be
-  /// in the kernel; more wait in user space. Throws `std::invalid_argument` for any other number, and `std::system_error` if
-  /// the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
+  /// Makes a submission ring of `entries`, from 1 to 32768. The kernel rounds it up to a power of two. It limits how
+  /// many operations one system call submits, not how many the kernel has. Throws `std::invalid_argument` for any other
+  /// number, and `std::system_error` if the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel
+  /// too old), ENOMEM (RLIMIT_MEMLOCK), EMFILE (no descriptor left), EAGAIN (RLIMIT_NPROC is 0, so that the kernel
+  /// would never begin some operations).
   explicit uring_context(unsigned entries) {
     if (entries == 0 || entries > most_entries) throw std::invalid_argument("asioq: a ring has 1 to 32768 entries");
     if (const int error = set_up(entries); error != 0)
@@ -74,16 +86,16 @@ class uring_context {
   uring_context(const uring_context&) = delete;
   uring_context& operator=(const uring_context&) = delete;
 
-  /// All queues on it are gone.
+  /// All its queues must be gone.
   ~uring_context() {
-    assert(outstanding_ == 0 && first_ == nullptr);
+    assert(outstanding_ == 0 && waiting_.empty() && refused_.empty());
     ::io_uring_queue_exit(&ring_);
   }
 
-  /// An executor that has operations carried out by this context.
+  /// An executor that gives its operations to this context.
   [[nodiscard]] executor_type executor() noexcept { return executor_type{*this}; }
 
-  /// Whether a context can be made here and now, found out by making one.
+  /// Whether a context can be made here and now. Makes one to find out.
   [[nodiscard]] static bool available() noexcept {
     try {
       const uring_context trial(1);
@@ -97,8 +109,26 @@ class uring_context {
   static constexpr unsigned most_entries = 32768;  // the kernel's limit
   static constexpr unsigned batch = 8;
   static constexpr unsigned inline_batch = 64;
-  static constexpr std::int64_t most_repeats = 100;                   // of one operation; `result` counts them
-  static constexpr std::size_t longest_step = std::size_t{1} << 30U;  // the kernel's length has 32 bits
+  static constexpr std::int64_t patience = 3;  // refusals of one operation before a pause or the owner's own call
+  static constexpr std::size_t longest_step = 0x7ffff000;  // MAX_RW_COUNT of the kernel, for pages of 4 KiB
+  static constexpr auto shortest_pause = std::chrono::milliseconds{1};
+  static constexpr int most_doublings = 6;  // of the pause
+
+  /// Operations linked by `next`, first in, first out.
+  class operation_list {
+   public:
+    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+    void push(io_operation& operation) noexcept {
+      operation.next = nullptr;
+      (first_ == nullptr ? first_ : last_->next) = &operation;
+      last_ = &operation;
+    }
+    io_operation& pop() noexcept { return *std::exchange(first_, first_->next); }
+
+   private:
+    io_operation* first_ = nullptr;
+    io_operation* last_ = nullptr;  // if there is a first
+  };
 
   int set_up(unsigned entries) noexcept {
     if (const int result = ::io_uring_queue_init(entries, &ring_, 0); result < 0) return -result;
@@ -108,18 +138,21 @@ class uring_context {
       if (supports(IORING_OP_READ) && supports(IORING_OP_WRITE) && supports(IORING_OP_FSYNC)) error = 0;
       ::io_uring_free_probe(probe);
     }
-    // Waiting with a timeout, and the file's position as an offset (Linux 5.11 and 5.6).
-    if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 || (ring_.features & IORING_FEAT_RW_CUR_POS) == 0)
-      error = EOPNOTSUPP;
+    // Waiting with a timeout, the file's position as an offset, and completions beyond the ring that are kept (Linux
+    // 5.11, 5.6 and 5.5).
+    constexpr unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_RW_CUR_POS | IORING_FEAT_NODROP;
+    if ((ring_.features & needed) != needed) error = EOPNOTSUPP;
+    // Where no thread is allowed for operations that may block for ever, Linux (6.18 for one) neither begins nor
+    // cancels them. Two zeros ask for the limits and change nothing; kernels before 5.15 do not answer.
+    unsigned limits[2] = {0, 0};
+    if (error == 0 && ::io_uring_register_iowq_max_workers(&ring_, limits) == 0 && limits[1] == 0) error = EAGAIN;
     if (error != 0) ::io_uring_queue_exit(&ring_);
     return error;
   }
 
   void start(io_operation& operation) noexcept {
     const detail::single_user guard(completing_ ? nested_ : in_use_);
-    operation.next = nullptr;
-    (first_ == nullptr ? first_ : last_->next) = &operation;
-    last_ = &operation;
+    waiting_.push(operation);
     prepare();
     const unsigned prepared = ::io_uring_sq_ready(&ring_);
     const bool is_late = prepared >= (is_inline_ ? inline_batch : batch);
@@ -136,6 +169,7 @@ class uring_context {
 
   void poll() {
     const detail::single_user guard(in_use_);
+    while (!refused_.empty()) waiting_.push(refused_.pop());
     prepare();
     if (::io_uring_sq_ready(&ring_) > 0) check(submit());
     take_completions();
@@ -143,43 +177,134 @@ class uring_context {
 
   void wait_until(std::chrono::steady_clock::time_point deadline) {
     const detail::single_user guard(in_use_);
+    if (take_completions() || (!refused_.empty() && retry_refused(deadline))) return;
     prepare();
-    if (take_completions()) return;
     if (is_inline_) {
       // What is carried out within the call is complete after it: no second system call to wait for that.
       check(submit());
       if (take_completions()) return;
+      prepare();
     }
+    if (!refused_.empty()) return;  // perhaps nothing is in the kernel, and the wait would have no end
+    if (!waiting_.empty()) {
+      // The ring is full and the kernel took nothing from it. No long wait: what the kernel has may depend on the rest,
+      // as a read of a pipe depends on a write to it.
+      check(submit());
+      pause(deadline, shortest_pause);
+      return;
+    }
+    int result = 0;
     if (deadline == std::chrono::steady_clock::time_point::max()) {
-      check(::io_uring_submit_and_wait(&ring_, 1));
+      result = ::io_uring_submit_and_wait(&ring_, 1);
     } else {
-      const auto left =
-          std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
-      const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-      __kernel_timespec timeout{};
-      timeout.tv_sec = seconds.count();
-      timeout.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
       ::io_uring_cqe* completion = nullptr;
-      check(::io_uring_submit_and_wait_timeout(&ring_, &completion, 1, &timeout, nullptr));
+      __kernel_timespec left = time_left(deadline);
+      result = ::io_uring_submit_and_wait_timeout(&ring_, &completion, 1, &left, nullptr);
     }
-    take_completions();
+    check(result);
+    // The kernel took no submission now, and so it has not waited.
+    if (!take_completions() && (result == -EAGAIN || result == -EBUSY)) pause(deadline, shortest_pause);
   }
 
-  /// Puts waiting operations into the submission ring, as long as both rings have room for them: so completions never
-  /// overflow.
+  /// Sleeps until `deadline`, for `longest` or until the kernel completes an operation. Submits nothing.
+  void pause(std::chrono::steady_clock::time_point deadline, std::chrono::milliseconds longest) noexcept {
+    ::io_uring_cqe* completion = nullptr;
+    __kernel_timespec left = time_left(std::min(deadline, std::chrono::steady_clock::now() + longest));
+    ::io_uring_wait_cqe_timeout(&ring_, &completion, &left);
+  }
+
+  static __kernel_timespec time_left(std::chrono::steady_clock::time_point deadline) noexcept {
+    const auto left =
+        std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+    __kernel_timespec time{};
+    time.tv_sec = seconds.count();
+    time.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
+    return time;
+  }
+
+  /// Puts waiting operations into the submission ring, and submits what is there if it is full.
   void prepare() noexcept {
-    while (first_ != nullptr && outstanding_ < *ring_.cq.kring_entries) {
+    while (!waiting_.empty()) {
       ::io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
       if (entry == nullptr) {
         submit();
         entry = ::io_uring_get_sqe(&ring_);
         if (entry == nullptr) return;
       }
-      io_operation& operation = *first_;
-      first_ = operation.next;
-      describe(*entry, operation);
+      describe(*entry, waiting_.pop());
       ++outstanding_;
     }
+  }
+
+  /// For a call that blocks: submits what the kernel has refused often once more, after a pause. If the owner may carry
+  /// out one of these operations, it does so instead of the pause. Returns whether an operation was completed.
+  bool retry_refused(std::chrono::steady_clock::time_point deadline) noexcept {
+    const bool may_block = std::chrono::steady_clock::now() < deadline;
+    io_operation* own = nullptr;
+    operation_list later;
+    std::int64_t most_refusals = patience;
+    while (!refused_.empty()) {
+      io_operation& operation = refused_.pop();
+      if (!may_block || !is_for_owner(operation)) {
+        most_refusals = std::max(most_refusals, operation.result);
+        waiting_.push(operation);
+      } else if (own == nullptr) {
+        own = &operation;
+      } else {
+        later.push(operation);
+      }
+    }
+    refused_ = later;
+    if (own == nullptr) {
+      const auto doublings = static_cast<int>(std::min<std::int64_t>(most_refusals - patience, most_doublings));
+      pause(deadline, shortest_pause * (1 << doublings));
+    }
+    prepare();
+    submit();  // an error is met again, and reported, by the next call that may throw
+    if (own == nullptr) return take_completions();
+    const std::int64_t result = carry_out(*own);
+    completing_ = true;
+    complete(*own, result);
+    completing_ = false;
+    return true;
+  }
+
+  /// Whether the owner may block in the operation: it depends on a disk, and not on what another program or thread
+  /// does.
+  static bool is_for_owner(const io_operation& operation) noexcept {
+    const asio_op op = operation.op();
+    if (op != asio_op::read && op != asio_op::write && op != asio_op::write_back) return true;
+    struct stat status{};
+    return ::fstat(operation.fd(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+  }
+
+  /// Carries out the operation with the ordinary system call; the outcome is as for `io_operation::complete`.
+  static std::int64_t carry_out(const io_operation& operation) noexcept {
+    const bool at_position = operation.offset() == current_position;
+    const auto offset = static_cast<off_t>(operation.offset());
+    const int fd = operation.fd();
+    std::byte* const data = operation.buffer().data();
+    const std::size_t length = operation.buffer().size();
+    std::int64_t result = 0;
+    switch (operation.op()) {
+      case asio_op::read:
+        result = at_position ? ::read(fd, data, length) : ::pread(fd, data, length, offset);
+        break;
+      case asio_op::write:
+      case asio_op::write_back:
+        result = at_position ? ::write(fd, data, length) : ::pwrite(fd, data, length, offset);
+        break;
+      case asio_op::fsync:
+        result = ::fsync(fd);
+        break;
+      case asio_op::fdatasync:
+        result = ::fdatasync(fd);
+        break;
+      case asio_op::free:
+        break;
+    }
+    return result < 0 ? -errno : result;
   }
 
   static void describe(::io_uring_sqe& entry, io_operation& operation) noexcept {
@@ -211,10 +336,10 @@ class uring_context {
     ::io_uring_sqe_set_data(&entry, &operation);
   }
 
-  /// Completes what the kernel has completed; returns whether anything was. New operations may be started meanwhile.
+  /// Completes what the kernel has completed, also what did not fit the completion ring. Returns whether anything was
+  /// completed. New operations may be started meanwhile.
   bool take_completions() noexcept {
     bool any = false;
-    io_operation* repeated = nullptr;  // linked by `next`; begun after the loop, which would have no end otherwise
     ::io_uring_cqe* completion = nullptr;
     completing_ = true;
     while (::io_uring_peek_cqe(&ring_, &completion) == 0 && completion != nullptr) {
@@ -222,26 +347,29 @@ class uring_context {
       const std::int32_t result = completion->res;
       ::io_uring_cqe_seen(&ring_, completion);
       --outstanding_;
-      any = true;
-      if (must_repeat(operation, result) && ++operation.result < most_repeats) {
-        operation.next = std::exchange(repeated, &operation);
+      if (is_refusal(operation, result)) {
+        (++operation.result < patience ? waiting_ : refused_).push(operation);
       } else {
-        operation.result = 0;
         if (is_at_position(operation)) mend_position(operation, result);
-        operation.complete(result);
+        complete(operation, result);
+        any = true;
       }
     }
-    while (repeated != nullptr) start(*std::exchange(repeated, repeated->next));
     completing_ = false;
     return any;
+  }
+
+  static void complete(io_operation& operation, std::int64_t result) noexcept {
+    operation.result = 0;
+    operation.complete(result);
   }
 
   static bool is_at_position(const io_operation& operation) noexcept {
     return operation.offset() == current_position && !operation.buffer().empty();
   }
 
-  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the error, but
-  /// leaves the position where it was: what comes next would be written over them.
+  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the
+  /// error, but leaves the position where it was: what comes next would be written over them.
   static void mend_position(const io_operation& operation, std::int32_t result) noexcept {
     if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
     if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
@@ -250,11 +378,13 @@ class uring_context {
   }
 
   /// Whether the kernel has not carried out the operation, for reasons that are none of the user's.
-  static bool must_repeat(const io_operation& operation, std::int32_t result) noexcept {
-    // Nobody asks for a cancellation: the thread that had submitted it has exited.
+  static bool is_refusal(const io_operation& operation, std::int32_t result) noexcept {
+    // Nobody asks for a cancellation: the kernel has no thread for it, or the thread that had submitted it has exited.
     if (result == -ECANCELED) return true;
+    if (result != -EAGAIN) return false;
     // Short of resources; on a descriptor with O_NONBLOCK it is the answer.
-    return result == -EAGAIN && (::fcntl(operation.fd(), F_GETFL) & O_NONBLOCK) == 0;
+    const int flags = ::fcntl(operation.fd(), F_GETFL);
+    return flags < 0 || (flags & O_NONBLOCK) == 0;
   }
 
   /// Throws unless waiting or trying again can help: a signal, the time-out, or rings and memory that are full.
@@ -264,9 +394,9 @@ class uring_context {
   }
 
   ::io_uring ring_{};
-  io_operation* first_ = nullptr;  // started, and not yet in the submission ring: a list linked by `next`
-  io_operation* last_ = nullptr;
-  unsigned outstanding_ = 0;  // in the submission ring or the kernel; at most the size of the completion ring
+  operation_list waiting_;    // started, and not in the submission ring; `result` counts the kernel's refusals
+  operation_list refused_;    // refused `patience` times or more, and not submitted again since
+  unsigned outstanding_ = 0;  // in the submission ring or the kernel
   bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
   detail::single_user::flag in_use_ = false;
@@ -275,17 +405,18 @@ class uring_context {
 
 static_assert(io_executor<uring_context::executor_type>);
 
-/// io_uring if it works here, else the program's default pool: the queues have one type and behave the same.
+/// io_uring where it works, and the program's default pool elsewhere. The type of a queue does not depend on which it
+/// is, nor do its results.
 ///
-/// What is said of `uring_context` about threads and lifetime goes for this, whichever it is: so a program that keeps to
-/// it works with both.
+/// What `uring_context` demands about threads and lifetime, `uring_or_pool` demands whichever it uses.
 class uring_or_pool {
  public:
-  /// What to give to a queue.
+  /// The handle that a queue takes.
   using executor_type = std::variant<uring_context::executor_type, default_executor>;
 
-  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason (`entries` then has
-  /// no effect). Throws `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
+  /// Makes a ring as `uring_context` does. If that fails for any reason it takes a share in the default pool, and
+  /// `entries` has no effect. Throws `std::invalid_argument` if `entries` is out of range, and what making the pool
+  /// throws.
   explicit uring_or_pool(unsigned entries) {
     try {
       ring_.emplace(entries);
@@ -299,15 +430,15 @@ class uring_or_pool {
   uring_or_pool& operator=(const uring_or_pool&) = delete;
   ~uring_or_pool() = default;
 
-  /// An executor on what there is.
+  /// An executor on the ring or the pool.
   [[nodiscard]] executor_type executor() noexcept {
     if (ring_) return ring_->executor();
     return *pool_;  // NOLINT(bugprone-unchecked-optional-access): see pool_
   }
 
-  /// Whether it is io_uring.
+  /// Whether it uses io_uring.
   [[nodiscard]] bool uses_uring() const noexcept { return ring_.has_value(); }
-  /// Why it is not; empty if it is.
+  /// Why it does not use io_uring; empty if it does.
   [[nodiscard]] std::error_code reason() const noexcept { return reason_; }
 
  private:
