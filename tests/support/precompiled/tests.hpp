@@ -1,6 +1,5 @@
-// Compiled once for all files of a test's executable, since it takes most of the time that each of them would take. They include
-// what they use all the same.
-#pragma once
+// Compiled once for all files of a test's executable, whose compilation it shortens. They include what they use all the
+// same.
 
 #include <asioq/asioq.hpp>
 
