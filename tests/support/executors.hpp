@@ -77,7 +77,8 @@ class pumped_sink : public task_sink {
   std::deque<asioq::task> tasks_;
 };
 
-/// Runs each task on a thread of its own. Where these are too many, or the system has no more, a task waits for one of them.
+/// Runs each task on a thread of its own. Where these are too many, or the system has no more, a task waits for one of
+/// them.
 class thread_per_task_sink : public task_sink {
  public:
   static constexpr std::size_t most_threads = 64;

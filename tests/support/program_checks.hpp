@@ -40,8 +40,8 @@ inline bool conflict(const program::step& first, const program::step& second, co
          second.offset < first.offset + first.length;
 }
 
-/// Whether the syncs failed that had to, after each failure all of the same file with the same error until a resume(); for
-/// no other reason but that the disk said so.
+/// Whether the syncs failed that had to, after each failure all of the same file with the same error until a resume();
+/// for no other reason but that the disk said so.
 inline std::string check_syncs(const program& its, const history& tested, const playground& files,
                                std::size_t failures) {
   std::array<int, playground::regular_files> errors{};

@@ -99,7 +99,8 @@ inline program random_program(std::uint64_t seed, const playground& files, const
     made.syncs_fail = one_in(random, 2);
   }
 
-  // Few descriptors and short ranges, so that requests meet; not too many that meet all others, so that many are in flight.
+  // Few descriptors and short ranges, so that requests meet; not too many that meet all others, so that many are in
+  // flight.
   std::vector<std::size_t> targets;
   for (std::size_t left = 1 + up_to(random, 5); left > 0; --left)
     targets.push_back(up_to(random, (one_in(random, 2) ? 9 : files.targets().size()) - 1));

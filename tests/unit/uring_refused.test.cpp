@@ -24,8 +24,8 @@ using namespace asioq_test;
 
 namespace {
 
-/// From here on the kernel answers this process's io_uring_setup(2) with `error`, as container runtimes have it. False if
-/// the kernel does not allow that.
+/// From here on the kernel answers this process's io_uring_setup(2) with `error`, as container runtimes have it. False
+/// if the kernel does not allow that.
 bool forbid_io_uring(unsigned error) {
   sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
