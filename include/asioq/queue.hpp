@@ -29,30 +29,33 @@ namespace asioq {
 /// Take a request with `get()`, prepare it, `submit()` it, collect it with one of the waits; destroying the handle
 /// recycles its buffer. A write-back needs no collecting unless it fails.
 ///
-/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
-/// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
-/// what comes of it is the same. On executors of tasks, small requests that continue each other in a file may be carried out by
-/// one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under `failure_policy::hold`, where
-/// one must not have begun if the one before it fails.) Requests of different queues may interleave. That a request has finished
-/// does not make its data durable; only an fsync or fdatasync after it does.
+/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
+/// order, whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the
+/// same time; what comes of it is the same. On executors of tasks, small requests that continue each other in a file
+/// may be carried out by one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not
+/// under `failure_policy::hold`, where one must not have begun if the one before it fails.) Requests of different
+/// queues may interleave. That a request has finished does not make its data durable; only an fsync or fdatasync after
+/// it does.
 ///
-/// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on). Another
-/// thread may take over if that is synchronised. Operations run on the executor; a call that blocks (`wait`, `sync`,
-/// `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, when nobody has
-/// begun. So no call ever waits for an executor that is busy with something else.
+/// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on).
+/// Another thread may take over if that is synchronised. Operations run on the executor; a call that blocks (`wait`,
+/// `sync`, `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, when
+/// nobody has begun. So no call ever waits for an executor that is busy with something else.
 ///
 /// On an `io_executor` there are no tasks: operations are begun and completed inside the owner's calls.
 ///
-/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work as long
-/// as the queue lives, and call every task; a task that comes after the queue's end does nothing.
+/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work
+/// as long as the queue lives, and call every task; a task that comes after the queue's end does nothing.
 ///
-/// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle, and
-/// freed when the queue goes (or the handle, if that is later), one at a time. The queue itself takes one small object
-/// from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file that it
-/// has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else allocates.
+/// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle,
+/// and freed when the queue goes (or the handle, if that is later), one at a time. The queue itself takes one small
+/// object from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file
+/// that it has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else
+/// allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
-/// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.
+/// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not
+///   matter.
 template <queue_executor Executor, class Allocator>
 class basic_asio_queue {
  public:
@@ -67,8 +70,8 @@ class basic_asio_queue {
     requires std::default_initializable<Executor>
       : basic_asio_queue(Executor(), std::move(options), allocator) {}
 
-  /// A queue on a copy of `executor`, with a copy of `allocator`. Throws `std::invalid_argument` for options out of range,
-  /// and `std::bad_alloc`.
+  /// A queue on a copy of `executor`, with a copy of `allocator`. Throws `std::invalid_argument` for options out of
+  /// range, and `std::bad_alloc`.
   basic_asio_queue(Executor executor, queue_options options, const Allocator& allocator = Allocator())
       : options_(checked(std::move(options))),
         executor_(std::move(executor)),
@@ -152,8 +155,8 @@ class basic_asio_queue {
 
   /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request.
   ///
-  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the owner
-  /// was leaving requests to it, and refuses again.
+  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the
+  /// owner was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
     engine_.poll(submitted_);

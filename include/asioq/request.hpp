@@ -44,15 +44,16 @@ class asio_request {
   /// Whether there is a request.
   explicit operator bool() const noexcept { return block_ != nullptr; }
 
-  /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives everything
-  /// but a read; after `get()` it is unspecified.
+  /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives
+  /// everything but a read; after `get()` it is unspecified.
   [[nodiscard]] std::span<std::byte> buffer() const { return {block().buffer, block().home->buffer_size()}; }
 
   /// Asks to read `length` bytes from `fd` into the start of the buffer.
   ///
-  /// With an offset (in bytes from the start of the file), reading goes on until all is there, the file ends, or an error
-  /// arises; the descriptor's position does not matter and does not move. At `current_position` the request has what one
-  /// successful read(2) gave: pipes and terminals give what they have. End of file is success with fewer bytes, or none.
+  /// With an offset (in bytes from the start of the file), reading goes on until all is there, the file ends, or an
+  /// error arises; the descriptor's position does not matter and does not move. At `current_position` the request has
+  /// what one successful read(2) gave: pipes and terminals give what they have. End of file is success with fewer
+  /// bytes, or none.
   ///
   /// The descriptor must stay open until the request has come back: the operation uses the number, whatever it then
   /// means. With O_DIRECT the file system wants `offset` and `length` aligned, to 4096 bytes to be safe.
@@ -69,17 +70,17 @@ class asio_request {
     prepare(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back from
-  /// a wait with its error and its data, and can be submitted again as it is.
+  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back
+  /// from a wait with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare(asio_op::write_back, fd, length, offset);
   }
 
   /// Asks to make durable what this queue was given for the file before, and whatever else the file has: fsync(2).
   ///
-  /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every later
-  /// fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the caller has
-  /// dealt with it. A new file's directory entry needs an fsync of the directory.
+  /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every
+  /// later fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the
+  /// caller has dealt with it. A new file's directory entry needs an fsync of the directory.
   void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
 
   /// The same with fdatasync(2): without the metadata that reading does not need.

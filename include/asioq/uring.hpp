@@ -25,23 +25,25 @@
 
 namespace asioq {
 
-/// A submission and a completion ring of the kernel's: file operations of queues on it run without any thread of theirs.
+/// A submission and a completion ring of the kernel's: file operations of queues on it run without any thread of
+/// theirs.
 ///
 /// **Order.** io_uring has none; the queues restore it. With `execution_order::strict` a queue has one operation in the
 /// kernel at a time; use `as_if_serial` to have many.
 ///
-/// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system call,
-/// when 8 are waiting or when a queue on it waits or polls. While the kernel carries out everything within that call, as from
-/// the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once. Completions are taken
-/// in, and what they unblock begins, only in calls of the owner: `wait`, `try_wait`, `sync`, a `submit` that waits for room.
+/// **When operations begin.** At once if the kernel has nothing to do; otherwise together with others, in one system
+/// call, when 8 are waiting or when a queue on it waits or polls. While the kernel carries out everything within that
+/// call, as from the page cache, beginning early gains nothing: then when 64 are waiting, and reads never at once.
+/// Completions are taken in, and what they unblock begins, only in calls of the owner: `wait`, `try_wait`, `sync`, a
+/// `submit` that waits for room.
 ///
-/// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing is
-/// locked. If another thread takes over and the first one exits, the kernel cancels what that one had submitted; the
+/// **Threads.** A context and all queues on it are for one thread at a time (asserted where assertions are on); nothing
+/// is locked. If another thread takes over and the first one exits, the kernel cancels what that one had submitted; the
 /// context submits it again. Use one context for each thread that has queues.
 ///
-/// **Lifetime.** It must outlive its queues. While operations are in the kernel their buffers belong to it, and the kernel
-/// holds its own reference to the open file: unlike on threads, closing the descriptor early does no harm once the
-/// operation has begun.
+/// **Lifetime.** It must outlive its queues. While operations are in the kernel their buffers belong to it, and the
+/// kernel holds its own reference to the open file: unlike on threads, closing the descriptor early does no harm once
+/// the operation has begun.
 class uring_context {
  public:
   /// What to give to a queue: a pointer to the context.
@@ -62,9 +64,10 @@ class uring_context {
     uring_context* context_;
   };
 
-  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations may be
-  /// in the kernel; more wait in user space. Throws `std::invalid_argument` for any other number, and `std::system_error` if
-  /// the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old), ENOMEM (RLIMIT_MEMLOCK).
+  /// A submission ring of `entries`, 1 to 32768, rounded up by the kernel to a power of two. Twice as many operations
+  /// may be in the kernel; more wait in user space. Throws `std::invalid_argument` for any other number, and
+  /// `std::system_error` if the kernel refuses: EPERM (forbidden by policy), ENOSYS or EOPNOTSUPP (kernel too old),
+  /// ENOMEM (RLIMIT_MEMLOCK).
   explicit uring_context(unsigned entries) {
     if (entries == 0 || entries > most_entries) throw std::invalid_argument("asioq: a ring has 1 to 32768 entries");
     if (const int error = set_up(entries); error != 0)
@@ -235,8 +238,8 @@ class uring_context {
     return operation.offset() == current_position && !operation.buffer().empty();
   }
 
-  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the error, but
-  /// leaves the position where it was: what comes next would be written over them.
+  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the
+  /// error, but leaves the position where it was: what comes next would be written over them.
   static void mend_position(const io_operation& operation, std::int32_t result) noexcept {
     if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
     if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
@@ -272,15 +275,15 @@ static_assert(io_executor<uring_context::executor_type>);
 
 /// io_uring if it works here, else the program's default pool: the queues have one type and behave the same.
 ///
-/// What is said of `uring_context` about threads and lifetime goes for this, whichever it is: so a program that keeps to
-/// it works with both.
+/// What is said of `uring_context` about threads and lifetime goes for this, whichever it is: so a program that keeps
+/// to it works with both.
 class uring_or_pool {
  public:
   /// What to give to a queue.
   using executor_type = std::variant<uring_context::executor_type, default_executor>;
 
-  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason (`entries` then has
-  /// no effect). Throws `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
+  /// A ring as `uring_context` makes it, or a share in the default pool if that fails for whatever reason (`entries`
+  /// then has no effect). Throws `std::invalid_argument` if `entries` is out of range, and what making the pool throws.
   explicit uring_or_pool(unsigned entries) {
     try {
       ring_.emplace(entries);

@@ -14,15 +14,15 @@
 
 namespace asioq::detail {
 
-/// One request, or several that continue each other in the same file: these are carried out by one system call, which is
-/// worth much for small transfers to devices. What comes of each is the same as one by one; they finish together.
+/// One request, or several that continue each other in the same file: these are carried out by one system call, which
+/// is worth much for small transfers to devices. What comes of each is the same as one by one; they finish together.
 ///
-/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at the
-/// file's own position, on disks and on regular files that have blocks on one. Elsewhere, and in files that the kernel only
-/// makes look like regular ones, the boundaries may mean something, or a part may have to be seen before the rest can be
-/// transferred. Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where each has to be on the disk before the
-/// next begins. What the call leaves undone, be it for an error or the end of the file, is then done request by request: so
-/// errors and lengths are those of each.
+/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at
+/// the file's own position, on disks and on regular files that have blocks on one. Elsewhere, and in files that the
+/// kernel only makes look like regular ones, the boundaries may mean something, or a part may have to be seen before
+/// the rest can be transferred. Not merged are writes to a descriptor with O_SYNC or O_DSYNC, where each has to be on
+/// the disk before the next begins. What the call leaves undone, be it for an error or the end of the file, is then
+/// done request by request: so errors and lengths are those of each.
 class batch {
  public:
   /// `unmerged`, -1 at first, is for batches to remember a descriptor whose requests are not merged.

@@ -17,19 +17,20 @@ namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`. Nobody holds that while a request is carried out or a thread is woken, but while
-/// the kernel is asked which file a descriptor is (see file_table, fsync_latch). A task is a worker: it takes the
-/// oldest request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with
-/// the executor, as requests that could be carried out by them, so one task serves many requests, and a submission
+/// The order is in `order_`, under `mutex_`. Nobody holds that while a request is carried out or a thread is woken, but
+/// while the kernel is asked which file a descriptor is (see file_table, fsync_latch). A task is a worker: it takes the
+/// oldest request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or
+/// with the executor, as requests that could be carried out by them, so one task serves many requests, and a submission
 /// hands over a new one only if all others are busy.
 ///
 /// - Results are written before `complete` under the mutex; `finished_` is stored under the mutex, after that, and the
 ///   owner reads it with acquire: it sees the results of all requests that the count covers.
-/// - The owner sleeps on `wake_` after it has set `waiting_` under the mutex, having seen there that what it waits for has
-///   not come. Who clears `waiting_`, under the mutex, gives the token or does without it: none is lost or left over.
-/// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and if
-///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker wakes the owner when it has
-///   finished, or leaves with requests undone only after looking for a sleeping owner.
+/// - The owner sleeps on `wake_` after it has set `waiting_` under the mutex, having seen there that what it waits for
+///   has not come. Who clears `waiting_`, under the mutex, gives the token or does without it: none is lost or left
+///   over.
+/// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and
+///   if that has not begun, the owner carries it out (next_to_finish). If it has, its worker wakes the owner when it
+///   has finished, or leaves with requests undone only after looking for a sleeping owner.
 ///
 /// The executor is used only by the owner, and by a worker that has an unfinished request in its hands, for which the
 /// queue's destructor waits.
@@ -118,7 +119,8 @@ class concurrent_engine final : public task_engine {
     }
   }
 
-  /// Owner: carries out the request that has to finish first, if nobody has begun. Returns whether anything has finished.
+  /// Owner: carries out the request that has to finish first, if nobody has begun. Returns whether anything has
+  /// finished.
   bool help() noexcept {
     lock_type lock(mutex_);
     const std::uint64_t before = finished();

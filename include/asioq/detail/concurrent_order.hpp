@@ -14,13 +14,13 @@
 
 namespace asioq::detail {
 
-/// Decides which requests of a queue may run at the same time so that everything is as if they had run one by one, and in
-/// which order they count as finished: that of their submission.
+/// Decides which requests of a queue may run at the same time so that everything is as if they had run one by one, and
+/// in which order they count as finished: that of their submission.
 ///
 /// A request is blocked (by a hazard), ready, in flight or done. `next()` is the one place that decides what may start.
-/// Under `failure_policy::hold`, what is younger than a failed request does not start; what is older still does, as it would
-/// have run before it. The first request after `resume()` and all behind it wait until everything before has finished: so
-/// hold and fsync errors end at the same point as in a serial run. Not thread-safe.
+/// Under `failure_policy::hold`, what is younger than a failed request does not start; what is older still does, as it
+/// would have run before it. The first request after `resume()` and all behind it wait until everything before has
+/// finished: so hold and fsync errors end at the same point as in a serial run. Not thread-safe.
 class concurrent_order {
   using state = ordering_part::state;
 
@@ -64,8 +64,8 @@ class concurrent_order {
     return true;
   }
 
-  /// The oldest request that may start, in flight from here on; null if none may start now. Choosing the oldest keeps the
-  /// queue alive: whatever finishes frees a place, so one that the owner waits for never waits for younger ones.
+  /// The oldest request that may start, in flight from here on; null if none may start now. Choosing the oldest keeps
+  /// the queue alive: whatever finishes frees a place, so one that the owner waits for never waits for younger ones.
   request_block* next() noexcept {
     while (in_flight_ < max_in_flight_ && ready_.size() > 0) {
       request_block& block = ready_.pop();
@@ -84,7 +84,8 @@ class concurrent_order {
     return start(block) ? &block : nullptr;
   }
 
-  /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before it.
+  /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before
+  /// it.
   request_block* next_to_finish() noexcept {
     while (in_flight_ < max_in_flight_ && has_next_to_finish()) {
       request_block& block = ready_.pop();  // the same
@@ -93,7 +94,8 @@ class concurrent_order {
     return nullptr;
   }
 
-  /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be withdrawn.
+  /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be
+  /// withdrawn.
   void put_back(request_block& block, bool is_youngest) noexcept {
     --in_flight_;
     block.order.progress = state::ready;

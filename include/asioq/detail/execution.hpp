@@ -15,7 +15,8 @@ class execution {
  public:
   explicit execution(failure_policy on_failure) noexcept : on_failure_(on_failure) {}
 
-  /// Whether requests may be merged (as concurrent_order::next_if does). Not under `failure_policy::hold`: nothing behind a failure must have been begun.
+  /// Whether requests may be merged (as concurrent_order::next_if does). Not under `failure_policy::hold`: nothing
+  /// behind a failure must have been begun.
   [[nodiscard]] bool merges() const noexcept { return on_failure_ == failure_policy::proceed; }
 
   /// Carries out the batch, or decides that it must not be; sets the results.

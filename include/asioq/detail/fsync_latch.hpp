@@ -11,8 +11,8 @@
 
 namespace asioq::detail {
 
-/// Remembers which files' fsync has failed, since the kernel does not: having reported the error once it may drop the dirty
-/// pages and call the next fsync of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors).
+/// Remembers which files' fsync has failed, since the kernel does not: having reported the error once it may drop the
+/// dirty pages and call the next fsync of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors).
 ///
 /// Files do not touch each other here, so fsyncs of different files may come in any order.
 class fsync_latch {

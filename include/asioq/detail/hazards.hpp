@@ -16,12 +16,12 @@ namespace asioq::detail {
 /// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
 /// - a positional write stands for its bytes and excludes all;
-/// - fsync, fdatasync, whatever uses the file's position, a write with O_APPEND, and everything on a pipe or a device that
-///   is no disk stand for the whole file and exclude all.
+/// - fsync, fdatasync, whatever uses the file's position, a write with O_APPEND, and everything on a pipe or a device
+///   that is no disk stand for the whole file and exclude all.
 ///
-/// Descriptors of the same file are recognised by device and inode. Ranges are kept in two interval trees, so that to find
-/// a request that is in the way takes logarithmic time. A blocked request waits in the list of *one* that is in its
-/// way; when that has finished it looks for the next. Not thread-safe.
+/// Descriptors of the same file are recognised by device and inode. Ranges are kept in two interval trees, so that to
+/// find a request that is in the way takes logarithmic time. A blocked request waits in the list of *one* that is in
+/// its way; when that has finished it looks for the next. Not thread-safe.
 class hazards {
  public:
   /// Adds a request, younger than all others here. Returns whether it may run; otherwise it is in the list of another.

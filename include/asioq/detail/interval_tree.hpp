@@ -23,8 +23,8 @@ struct interval {
   std::uint64_t age = 0;  // unique; the oldest has the least
   request_block* owner = nullptr;
 
-  // The tree's: the roots of the subtrees of earlier and later ranges, and what is known of all ranges in it. Of a range
-  // that is in the list only: its neighbours there.
+  // The tree's: the roots of the subtrees of earlier and later ranges, and what is known of all ranges in it. Of a
+  // range that is in the list only: its neighbours there.
   interval* left = nullptr;
   interval* right = nullptr;
   bool is_listed = false;
@@ -37,7 +37,8 @@ struct interval {
 /// time. It is a treap (Aragon and Seidel, 1989) ordered by begin, each node knowing the last end and the least age
 /// of its subtree. Intrusive: nothing is allocated.
 ///
-/// New ranges are in a list at first: they go into the tree when something is looked for, which among reads alone is never.
+/// New ranges are in a list at first: they go into the tree when something is looked for, which among reads alone is
+/// never.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.

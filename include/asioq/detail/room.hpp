@@ -10,11 +10,12 @@ namespace asioq::detail {
 
 /// Permits for write-backs: `size` of them, each out from before a write-back is submitted until it has finished.
 ///
-/// The owner of the queue acquires, one thread: libstdc++ 12 can lose a wake-up with two (GCC PR 104928). Whoever carries
-/// out the requests releases.
+/// The owner of the queue acquires, one thread: libstdc++ 12 can lose a wake-up with two (GCC PR 104928). Whoever
+/// carries out the requests releases.
 ///
-/// The semaphore holds a spare permit besides. Releasing from 0 costs a system call in libstdc++, sleeper or not; with the
-/// spare one inside, the count is above 0 as long as the owner is awake. To sleep, the owner takes the spare one out.
+/// The semaphore holds a spare permit besides. Releasing from 0 costs a system call in libstdc++, sleeper or not; with
+/// the spare one inside, the count is above 0 as long as the owner is awake. To sleep, the owner takes the spare one
+/// out.
 class room {
  public:
   /// More permits than a semaphore can count are as good as no limit.

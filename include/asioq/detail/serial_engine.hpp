@@ -25,32 +25,33 @@ namespace asioq::detail {
 ///     word_ = address of the newest request in the inbox (0: empty) | waiting | urgent | scheduled | running
 ///
 /// running:    somebody is the runner. Set only where it was clear, by compare-and-swap: at most one runner.
-/// scheduled:  a task is with the executor and has not begun. Set by who is about to hand it over, cleared by the task as
-///             the first thing it does: at most one task is on its way.
+/// scheduled:  a task is with the executor and has not begun. Set by who is about to hand it over, cleared by the task
+///             as the first thing it does: at most one task is on its way.
 /// waiting:    the owner sleeps on `wake_`, or is about to. Set by the owner; cleared by whoever wakes it, or by itself
 ///             if it gave up; who finds it set when clearing it releases `wake_` once: no token is lost or left over.
 /// urgent:     the owner sleeps in `room_.take()`, or is about to. Set and cleared by the owner.
 ///
-/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
-///    and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
-///    at a time, so requests run one by one in submission order (or several at once, if these are one stretch of a file:
-///    see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
+/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a
+///    whole and turns round behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is
+///    one runner at a time, so requests run one by one in submission order (or several at once, if these are one
+///    stretch of a file: see batch), and the count `finished_` alone says which have run: the first `finished_`
+///    submitted ones.
 /// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
 ///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
 ///    Whatever happens to the word between the two is a read-modify-write, never a plain store, so the release lasts.
 ///    `finished_` is stored after the results and read with at least acquire: the owner sees the results, and only then
 ///    touches the request again.
 /// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
-///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox is
-///    empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set; the
-///    only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
+///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox
+///    is empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set;
+///    the only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
 ///    owner's next call of `poll()` or wait.
 /// 4. No wake-up is lost. The owner sets waiting, then reads `finished_`; the runner stores `finished_`, then reads
-///    waiting; all four are sequentially consistent, so one of them sees the other. A blocked owner never depends on the
-///    executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody is
-///    running; and a runner does not leave before all is finished while either is set.
-/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the queue's
-///    destructor waits. The engine itself is shared with the task on its way: see task_engine.
+///    waiting; all four are sequentially consistent, so one of them sees the other. A blocked owner never depends on
+///    the executor: it sleeps only after it has seen, in the very operation that set waiting or urgent, that somebody
+///    is running; and a runner does not leave before all is finished while either is set.
+/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the
+///    queue's destructor waits. The engine itself is shared with the task on its way: see task_engine.
 class serial_engine final : public task_engine {
  public:
   serial_engine(executor_reference executor, std::size_t max_writebacks, failure_policy on_failure)
@@ -188,8 +189,8 @@ class serial_engine final : public task_engine {
     return !ready_.empty();
   }
 
-  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
-  /// one place that decides what may start next.
+  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is
+  /// the one place that decides what may start next.
   bool run_front() noexcept {
     batch next(ready_.pop_front(), unmerged_);
     while (execution_.merges() && refill() && next.can_take(*ready_.front())) next.take(ready_.pop_front());

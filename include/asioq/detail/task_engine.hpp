@@ -41,8 +41,8 @@ class task_engine : public engine {
   void note_owner() noexcept { owner_.store(std::this_thread::get_id(), std::memory_order_relaxed); }
 
   /// A task that has just begun: steps back for a moment, and for as long as the owner carries out its requests itself,
-  /// since it waits for them. On its thread nothing has to change hands, which costs more than a short transfer; and while
-  /// this task counts as on its way, no other need be handed over. It only begins later; nothing depends on that.
+  /// since it waits for them. On its thread nothing has to change hands, which costs more than a short transfer; and
+  /// while this task counts as on its way, no other need be handed over. It only begins later; nothing depends on that.
   ///
   /// It steps back for 5 µs or, if the owner is at it, for 200. Where others need the processor, one yield may take
   /// milliseconds: it then stops at once, and if that was in vain seldom tries again.

@@ -14,7 +14,8 @@ namespace asioq::detail {
 static_assert(sizeof(off_t) == 8, "asioq needs 64-bit file offsets: compile with -D_FILE_OFFSET_BITS=64");
 
 /// Where a positional transfer that came back short with `done` bytes has to go on. Direct I/O must not resume inside a
-/// sector, and repeating a part is harmless for the same bytes at the same place; everything else resumes where it stopped.
+/// sector, and repeating a part is harmless for the same bytes at the same place; everything else resumes where it
+/// stopped.
 inline std::size_t resume_point([[maybe_unused]] int fd, std::size_t done) noexcept {
 #ifdef O_DIRECT
   constexpr std::size_t largest_sector = buffer_alignment;
@@ -38,7 +39,8 @@ inline bool advance(request_block& block, std::size_t& from, ssize_t answer) noe
   if (block.is_sync()) return false;
   const std::size_t reached = from + static_cast<std::size_t>(answer);
   if (reached <= block.transferred) {
-    // Nothing new. For a read it is the end of the file (a repeated part ends so if the file does not end with a sector).
+    // Nothing new. For a read it is the end of the file (a repeated part ends so if the file does not end with a
+    // sector).
     if (!block.is_write() || block.length == 0) return false;
     // Why a write cannot go on, the kernel says only when asked for what is still to be written.
     if (from < block.transferred) {
