@@ -1,5 +1,5 @@
-// benchmarks [smoke|quick|full] [MARKDOWN [VALUES]] [--benchmark_filter=REGEX]: measures, prints the table, and writes it
-// to the files named. smoke measures next to nothing, and shows that everything works.
+// benchmarks [smoke|quick|full] [MARKDOWN [VALUES]] [--benchmark_filter=REGEX]: measures, prints the table, and writes
+// it to the files named. smoke measures next to nothing, and shows that everything works.
 //
 // In the environment: ASIOQ_BENCHMARK_DIR, the folder for files to read and write, by default the current one;
 // ASIOQ_BENCHMARK_MIB, the size of the file that is read and written past the page cache.

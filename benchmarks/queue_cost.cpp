@@ -126,8 +126,8 @@ class crowd final : public worker {
   std::deque<asioq::basic_asio_queue<asioq::thread_pool::executor_type>> queues_;
 };
 
-/// As many requests as there are, through queues that are not used for more than `Each` of them; the next queue is made,
-/// and has a few requests behind it, before the time is taken that counts.
+/// As many requests as there are, through queues that are not used for more than `Each` of them; the next queue is
+/// made, and has a few requests behind it, before the time is taken that counts.
 template <std::size_t Each>
 class queues_one_after_another final : public worker {
  public:

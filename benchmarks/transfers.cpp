@@ -91,8 +91,8 @@ void add_transfers(table& rows, const test_file& file) {
 
 void add_overhead(table& rows, const test_file& file) {
   if (!asioq::uring_context::available()) return;
-  // From the page cache, so that no device is waited for: what is left is the kernel's copying, the same for both, and what
-  // they do themselves. /dev/zero would not do, as requests on what is no file or disk never run at the same time.
+  // From the page cache, so that no device is waited for: what is left is the kernel's copying, the same for both, and
+  // what they do themselves. /dev/zero would not do, as requests on what is no file or disk never run at the same time.
   const transfer its{.fd = file.cached(), .file_size = file.size(), .block = 4096, .depth = 32};
   rows.add(extra_time,
            {.name = "overhead",

@@ -29,7 +29,8 @@ struct huge_page_allocator : std::allocator<T> {
     // Reserved huge pages, if the administrator has set some apart.
     void* place = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
     if (place != MAP_FAILED) return static_cast<T*>(place);
-    // Else transparent ones: the kernel uses them where it can, if the memory is aligned. So cut it out of a larger piece.
+    // Else transparent ones: the kernel uses them where it can, if the memory is aligned. So cut it out of a larger
+    // piece.
     place = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (place == MAP_FAILED) throw std::bad_alloc();
     auto* const begin = static_cast<std::byte*>(place);

@@ -15,8 +15,8 @@ int main() {
   std::FILE* file = std::tmpfile();
   if (file == nullptr) return 1;
 
-  // 1 MiB, of which each request takes its buffer, a little for itself, and what aligning costs. Then null_memory_resource
-  // throws. The queue allocates one thing at a time, so a resource without locks will do.
+  // 1 MiB, of which each request takes its buffer, a little for itself, and what aligning costs. Then
+  // null_memory_resource throws. The queue allocates one thing at a time, so a resource without locks will do.
   std::vector<std::byte> memory(1 << 20);
   std::pmr::monotonic_buffer_resource resource(memory.data(), memory.size(), std::pmr::null_memory_resource());
   pmr_queue queue{{.buffer_size = 1 << 16}, &resource};

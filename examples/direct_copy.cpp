@@ -1,7 +1,7 @@
 // Copies a file past the page cache, with reads and write-backs in flight at once, and compares checksums at the end.
 //
-// The queue runs at the same time whatever cannot disturb each other, so while some blocks are written others are read, but
-// hands them out in order. Each block is written from the buffer it was read into.
+// The queue runs at the same time whatever cannot disturb each other, so while some blocks are written others are read,
+// but hands them out in order. Each block is written from the buffer it was read into.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>

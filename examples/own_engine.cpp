@@ -1,7 +1,7 @@
 // Shows an engine of one's own, an io_executor: a disk with one arm, for real files, in a time that is made up.
 //
-// It carries out next what is nearest to the arm: so one sees what a queue does with an engine that completes in any order.
-// And a disk that is slow, has a bad track, and makes nobody wait is good for the tests of a program.
+// It carries out next what is nearest to the arm: so one sees what a queue does with an engine that completes in any
+// order. And a disk that is slow, has a bad track, and makes nobody wait is good for the tests of a program.
 #include <asioq/asioq.hpp>
 
 #include <unistd.h>
@@ -57,7 +57,8 @@ class one_armed_disk {
     void start(asioq::io_operation& operation) const { disk->waiting_.push_back(&operation); }
     // Completes what is ready, and does not block. On this clock, asking takes a little time.
     void poll() const { disk->work_until(disk->now + microseconds(50)); }
-    // Completes something. Others sleep for that, until the deadline at most; here the time is just said to have passed.
+    // Completes something. Others sleep for that, until the deadline at most; here the time is just said to have
+    // passed.
     void wait_until(std::chrono::steady_clock::time_point /*deadline*/) const { disk->work_until(microseconds::max()); }
     bool operator==(const executor_type&) const = default;
   };

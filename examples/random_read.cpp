@@ -1,7 +1,7 @@
 // A small fio: reads random blocks of a file or a disk, many at a time, and says how fast that was.
 //
-// One function, measure(), on whatever executor is asked for. Latency is the time from submit() until wait() returned the
-// read. Reads come back in the order of their submission: so it includes the wait for older ones that take longer.
+// One function, measure(), on whatever executor is asked for. Latency is the time from submit() until wait() returned
+// the read. Reads come back in the order of their submission: so it includes the wait for older ones that take longer.
 #include <asioq/asioq.hpp>
 #ifdef WITH_URING
 #include <asioq/uring.hpp>

@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh [--direct] PROGRAM [ARGUMENT...]: runs an example in an empty temporary folder, where "source" is a file of odd size
-# and "block" one of 4096 bytes. With --direct it is skipped where O_DIRECT does not work.
+# run.sh [--direct] PROGRAM [ARGUMENT...]: runs an example in an empty temporary folder, where "source" is a file of odd
+# size and "block" one of 4096 bytes. With --direct it is skipped where O_DIRECT does not work.
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 direct=no

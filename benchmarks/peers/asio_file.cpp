@@ -1,5 +1,5 @@
-// Compiled with ASIO_HAS_IO_URING and ASIO_DISABLE_EPOLL, with which Asio has files, and alone, as Asio with other macros is
-// another library.
+// Compiled with ASIO_HAS_IO_URING and ASIO_DISABLE_EPOLL, with which Asio has files, and alone, as Asio with other
+// macros is another library.
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The others: each carries out transfers as well as it can on one descriptor of one file, on one thread of the caller's.
-// Each has a file of its own.
+// The others: each carries out transfers as well as it can on one descriptor of one file, on one thread of the
+// caller's. Each has a file of its own.
 #pragma once
 
 #include "../support/transfer.hpp"

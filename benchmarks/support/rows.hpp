@@ -1,9 +1,9 @@
 // The rows of the table: what is measured, against what, and what is hoped for.
 //
 // A figure is never a time but a ratio (or a difference) of two times, taken of one pair: the same requests by the peer
-// and by the subject, one right after the other, first the one and in the next pair the other. What disturbs the machine
-// for longer than a pair disturbs both. A row shows the median of its pairs. Google Benchmark finds out how many requests
-// make a pair long enough to be measured, and repeats the pairs.
+// and by the subject, one right after the other, first the one and in the next pair the other. What disturbs the
+// machine for longer than a pair disturbs both. A row shows the median of its pairs. Google Benchmark finds out how
+// many requests make a pair long enough to be measured, and repeats the pairs.
 #pragma once
 
 #include <cstddef>

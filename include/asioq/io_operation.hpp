@@ -24,14 +24,15 @@ class io_operation {
   [[nodiscard]] int fd() const noexcept { return fd_; }
   /// What to fill or to write; empty for operations that transfer nothing.
   [[nodiscard]] std::span<std::byte> buffer() const noexcept { return {data_, size_of_buffer()}; }
-  /// Bytes from the start of the file, or `current_position`. For `asio_op::truncate` the size that the file shall have.
+  /// Bytes from the start of the file, or `current_position`. For `asio_op::truncate` the size that the file shall
+  /// have.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
   /// Bytes to transfer or, for `asio_op::allocate`, to reserve; else 0.
   [[nodiscard]] std::uint64_t length() const noexcept { return length_; }
 
   /// Says how it went, exactly once: bytes transferred, or an errno value negated. Must be called on the thread of the
-  /// queue's owner, inside a call of `poll` or `wait_until` of the executor. The operation may be started again before this
-  /// returns.
+  /// queue's owner, inside a call of `poll` or `wait_until` of the executor. The operation may be started again before
+  /// this returns.
   void complete(std::int64_t outcome) noexcept { completed_(context_, *this, outcome); }
 
   /// For the executor, to use as it likes while it has the operation.

@@ -54,11 +54,12 @@ struct operation_traits {
   return {.name = "unknown"};
 }
 
-/// Performs an operation by a system call on this thread; blocks as long as that does. Returns bytes transferred, or an errno
-/// value negated. `data` and `length` are what a transfer fills or writes; `offset` is in bytes or `current_position`.
+/// Performs an operation by a system call on this thread; blocks as long as that does. Returns bytes transferred, or an
+/// errno value negated. `data` and `length` are what a transfer fills or writes; `offset` is in bytes or
+/// `current_position`.
 ///
-/// A signal may interrupt it (-EINTR), but never `asio_op::close`: Linux has closed the descriptor then, and another thread
-/// may have opened its number, so that is success. Source: close(2).
+/// A signal may interrupt it (-EINTR), but never `asio_op::close`: Linux has closed the descriptor then, and another
+/// thread may have opened its number, so that is success. Source: close(2).
 [[nodiscard]] inline std::int64_t perform(asio_op op, int fd, std::byte* data, std::size_t length,
                                           std::uint64_t offset) noexcept {
   const auto place = static_cast<off_t>(offset);

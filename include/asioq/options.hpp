@@ -37,9 +37,9 @@ struct queue_options {
   std::size_t max_in_flight = 32;
   /// See `failure_policy`.
   failure_policy on_failure = failure_policy::proceed;
-  /// Called by the queue's destructor, on its thread, once for each write, write-back, fsync or fdatasync that failed and
-  /// was never reported: not returned by a wait, nor covered by a thrown `write_back_error`. The request still has its
-  /// error and its data, and may be moved from to keep them. It must not throw. If empty, the destructor prints a
+  /// Called by the queue's destructor, on its thread, once for each write, write-back, fsync or fdatasync that failed
+  /// and was never reported: not returned by a wait, nor covered by a thrown `write_back_error`. The request still has
+  /// its error and its data, and may be moved from to keep them. It must not throw. If empty, the destructor prints a
   /// message to stderr and calls `std::terminate()`. A read that failed is not a loss.
   std::function<void(asio_request&)> on_lost_failure = {};
   /// Most requests that the queue makes, idle ones included; 0 means no limit. Beyond it `get()` throws

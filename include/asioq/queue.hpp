@@ -31,34 +31,36 @@ namespace asioq {
 /// Take a request with `get()`, prepare it, `submit()` it, collect it with one of the waits; destroying the handle
 /// recycles its buffer. A write-back needs no collecting unless it fails.
 ///
-/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that order,
-/// whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the same time;
-/// the results are the same. On executors of tasks, small requests that continue each other in a file may be carried out by
-/// one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under `failure_policy::hold`, where
-/// one must not have begun if the one before it fails.) Requests of different queues may interleave. A finished request has not
-/// made its data durable; only an fsync or fdatasync after it does.
+/// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
+/// order, whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the
+/// same time; the results are the same. On executors of tasks, small requests that continue each other in a file may be
+/// carried out by one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under
+/// `failure_policy::hold`, where one must not have begun if the one before it fails.) Requests of different queues may
+/// interleave. A finished request has not made its data durable; only an fsync or fdatasync after it does.
 ///
-/// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on). Another
-/// thread may take over if that is synchronised. Operations run on the executor. A call that blocks (`wait`, `sync`,
-/// `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, if no task has
-/// begun them. So no call ever waits for an executor that is busy with something else.
+/// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on).
+/// Another thread may take over if that is synchronised. Operations run on the executor. A call that blocks (`wait`,
+/// `sync`, `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, if no
+/// task has begun them. So no call ever waits for an executor that is busy with something else.
 ///
 /// On an `io_executor` there are no tasks: operations are begun and completed inside the owner's calls.
 ///
-/// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files. On an
-/// `io_executor` in as-if-serial order, `submit` asks what a descriptor means (fstat, fcntl, fstatfs, or `describe`) when a
-/// second request is unfinished.
+/// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files. On
+/// an `io_executor` in as-if-serial order, `submit` asks what a descriptor means (fstat, fcntl, fstatfs, or `describe`)
+/// when a second request is unfinished.
 ///
-/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work as long
-/// as the queue lives, and call every task; a task that comes after the queue's end does nothing.
+/// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work
+/// as long as the queue lives, and call every task; a task that comes after the queue's end does nothing.
 ///
-/// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle, and
-/// freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself takes one
-/// small object from `operator new`, which a late task may need longer than the allocator lives, and some bytes for each file
-/// that it has to tell from others: those with unfinished requests, and those whose fsync has failed. Nothing else allocates.
+/// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle,
+/// and freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself
+/// takes one small object from `operator new`, which a late task may need longer than the allocator lives, and some
+/// bytes for each file that it has to tell from others: those with unfinished requests, and those whose fsync has
+/// failed. Nothing else allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
-/// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not matter.
+/// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not
+///   matter.
 template <queue_executor Executor, class Allocator>
 class basic_asio_queue {
  public:
@@ -73,8 +75,8 @@ class basic_asio_queue {
     requires std::default_initializable<Executor>
       : basic_asio_queue(Executor(), std::move(options), allocator) {}
 
-  /// A queue on a copy of `executor`, with a copy of `allocator`. Throws `std::invalid_argument` for options out of range,
-  /// and `std::bad_alloc`.
+  /// A queue on a copy of `executor`, with a copy of `allocator`. Throws `std::invalid_argument` for options out of
+  /// range, and `std::bad_alloc`.
   basic_asio_queue(Executor executor, queue_options options, const Allocator& allocator = Allocator())
       : options_(checked(std::move(options))),
         executor_(std::move(executor)),
@@ -92,8 +94,8 @@ class basic_asio_queue {
   /// Waits until all has finished. For each failure that would lose data and was never reported it calls
   /// `queue_options::on_lost_failure`; without that, it prints a message and calls `std::terminate()`.
   ///
-  /// It prints the message and does not terminate if the owner has been told of a failure since the last `resume()`, by a
-  /// `write_back_error` or by a handle that came back, or if an exception that began after the queue was made is
+  /// It prints the message and does not terminate if the owner has been told of a failure since the last `resume()`, by
+  /// a `write_back_error` or by a handle that came back, or if an exception that began after the queue was made is
   /// unwinding: the program then knows that something went wrong.
   ~basic_asio_queue() {
     finish_all();
@@ -108,8 +110,9 @@ class basic_asio_queue {
   }
 
   /// An unused request with a buffer of `options().buffer_size` bytes. Recycles, else allocates: then it may throw
-  /// `std::bad_alloc` or what the allocator throws, and the queue has not changed. Never blocks. Throws `std::system_error`
-  /// (`std::errc::not_enough_memory`) if there are `options().max_requests` requests, and none of them is idle.
+  /// `std::bad_alloc` or what the allocator throws, and the queue has not changed. Never blocks. Throws
+  /// `std::system_error` (`std::errc::not_enough_memory`) if there are `options().max_requests` requests, and none of
+  /// them is idle.
   [[nodiscard]] asio_request get() {
     asio_request request = try_get();
     if (!request)
@@ -174,8 +177,8 @@ class basic_asio_queue {
 
   /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request.
   ///
-  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the owner
-  /// was leaving requests to it, and refuses again.
+  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the
+  /// owner was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
     engine_.poll(ledger_.entered());
@@ -183,8 +186,8 @@ class basic_asio_queue {
     return collect();
   }
 
-  /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number counts
-  /// as zero. Never carries out a request.
+  /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number
+  /// counts as zero. Never carries out a request.
   template <class Rep, class Period>
   [[nodiscard]] asio_request wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_until(detail::time_after(timeout));
@@ -217,17 +220,17 @@ class basic_asio_queue {
     throw_if_write_back_failed();
   }
 
-  /// Says that the caller has dealt with the failures of all requests that have finished up to now: what is submitted from
-  /// here on runs again under `failure_policy::hold`, and fsync asks the kernel again. A failure of a request that is still
-  /// running counts when it comes. Without effect if nothing has failed since the last time.
+  /// Says that the caller has dealt with the failures of all requests that have finished up to now: what is submitted
+  /// from here on runs again under `failure_policy::hold`, and fsync asks the kernel again. A failure of a request that
+  /// is still running counts when it comes. Without effect if nothing has failed since the last time.
   void resume() {
     const detail::single_user guard(in_use_);
     harvest();
     ledger_.acknowledge();
   }
 
-  /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end means that
-  /// none was leaked.
+  /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end
+  /// means that none was leaked.
   [[nodiscard]] std::size_t allocated_requests() const noexcept { return pool_.size() - pool_.idle(); }
 
   /// Requests that wait to be recycled. `shrink_to_fit` frees them.

@@ -44,15 +44,16 @@ class asio_request {
   /// Whether there is a request.
   explicit operator bool() const noexcept { return block_ != nullptr; }
 
-  /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives everything
-  /// but a read; after `get()` it is unspecified.
+  /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives
+  /// everything but a read; after `get()` it is unspecified.
   [[nodiscard]] std::span<std::byte> buffer() const { return {block().buffer, block().home->buffer_size()}; }
 
   /// Asks to read `length` bytes from `fd` into the start of the buffer.
   ///
-  /// With an offset (in bytes from the start of the file), reading goes on until all is there, the file ends, or an error
-  /// arises; the descriptor's position does not matter and does not move. At `current_position` the request has what one
-  /// successful read(2) gave: pipes and terminals give what they have. End of file is success with fewer bytes, or none.
+  /// With an offset (in bytes from the start of the file), reading goes on until all is there, the file ends, or an
+  /// error arises; the descriptor's position does not matter and does not move. At `current_position` the request has
+  /// what one successful read(2) gave: pipes and terminals give what they have. End of file is success with fewer
+  /// bytes, or none.
   ///
   /// The descriptor must stay open until the request has come back: the operation uses the number, whatever it then
   /// means. With O_DIRECT the file system wants `offset` and `length` aligned, to 4096 bytes to be safe.
@@ -69,46 +70,46 @@ class asio_request {
     prepare_transfer(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back from
-  /// a wait with its error and its data, and can be submitted again as it is.
+  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back
+  /// from a wait with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare_transfer(asio_op::write_back, fd, length, offset);
   }
 
   /// Asks to make durable what this queue was given for the file before, and whatever else the file has: fsync(2).
   ///
-  /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every later
-  /// fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the caller has
-  /// dealt with it. A new file's directory entry needs an fsync of the directory.
+  /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every
+  /// later fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the
+  /// caller has dealt with it. A new file's directory entry needs an fsync of the directory.
   void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
 
   /// The same with fdatasync(2): without the metadata that reading does not need.
   void prepare_fdatasync(int fd) { prepare(asio_op::fdatasync, fd, 0, current_position); }
 
-  /// Asks to set the file's size to `size` bytes, in its place in the order: what is beyond is cut off, what is missing reads as
-  /// zeros. `offset()` is the size. Throws `std::invalid_argument` if `fd` is negative or `size` exceeds 2^63 - 1. Source:
-  /// ftruncate(2).
+  /// Asks to set the file's size to `size` bytes, in its place in the order: what is beyond is cut off, what is missing
+  /// reads as zeros. `offset()` is the size. Throws `std::invalid_argument` if `fd` is negative or `size` exceeds
+  /// 2^63 - 1. Source: ftruncate(2).
   void prepare_truncate(int fd, std::uint64_t size) {
     check_range(size, 0);
     prepare(asio_op::truncate, fd, 0, size);
   }
 
   /// Asks to reserve room for `length` bytes at `offset`, so that writing there does not fail for want of it. The file
-  /// is at least that long afterwards, and keeps its contents. The request's buffer is not used, so `length` may exceed it.
-  /// Throws as `prepare_write`, and `std::invalid_argument` if `length` is 0. Source: posix_fallocate(3).
+  /// is at least that long afterwards, and keeps its contents. The request's buffer is not used, so `length` may exceed
+  /// it. Throws as `prepare_write`, and `std::invalid_argument` if `length` is 0. Source: posix_fallocate(3).
   void prepare_allocate(int fd, std::size_t length, std::uint64_t offset) {
     if (length == 0) throw std::invalid_argument("asioq: the length is 0");
     check_range(offset, length);
     prepare(asio_op::allocate, fd, length, offset);
   }
 
-  /// Asks to close the descriptor, after everything that was submitted for it before. What is submitted for it later names
-  /// nothing, as after close(2), or another file that has got the number. Source: close(2).
+  /// Asks to close the descriptor, after everything that was submitted for it before. What is submitted for it later
+  /// names nothing, as after close(2), or another file that has got the number. Source: close(2).
   void prepare_close(int fd) { prepare(asio_op::close, fd, 0, current_position); }
 
-  /// Has the prepared transfer use the buffer from its byte `first` on, `length()` bytes, until the request is prepared anew;
-  /// `data()` begins there, too. Throws `std::invalid_argument`, changing nothing, if that leaves the buffer or if no read or
-  /// write is prepared.
+  /// Has the prepared transfer use the buffer from its byte `first` on, `length()` bytes, until the request is prepared
+  /// anew; `data()` begins there, too. Throws `std::invalid_argument`, changing nothing, if that leaves the buffer or
+  /// if no read or write is prepared.
   void use_from(std::size_t first) {
     detail::request_block& its = block();
     if (!its.traits().transfers) throw std::invalid_argument("asioq: no transfer is prepared in the request");

@@ -10,7 +10,8 @@ namespace asioq {
 /// A piece of work to be called exactly once: two words, trivially copyable, so an executor can keep it anywhere.
 ///
 /// Calling it never throws and may block for as long as file operations take. It may be called on any thread, at any
-/// time, even after the queue it came from is gone (it then does nothing); one that is never called leaks a little memory.
+/// time, even after the queue it came from is gone (it then does nothing); one that is never called leaks a little
+/// memory.
 class task {
  public:
   /// The work is `function(context)`.

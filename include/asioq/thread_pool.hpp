@@ -20,17 +20,17 @@ namespace asioq {
 
 /// A fixed number of `std::jthread` workers that run tasks in the order in which they come.
 ///
-/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations that
-/// can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to 20 µs before
-/// it sleeps, less where that is in vain. The pool must outlive every queue that uses its executor. Its destructor runs all
-/// tasks it has accepted, then joins.
+/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations
+/// that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
+/// 20 µs before it sleeps, less where that is in vain. The pool must outlive every queue that uses its executor. Its
+/// destructor runs all tasks it has accepted, then joins.
 class thread_pool {
  public:
   /// What to give to a queue: a pointer to the pool, valid as long as the pool.
   class executor_type {
    public:
-    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc` only when
-    /// more tasks are waiting than ever before; the task has then not been taken.
+    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc`
+    /// only when more tasks are waiting than ever before; the task has then not been taken.
     void execute(task work) const { pool_->push(work); }
 
     bool operator==(const executor_type&) const = default;
@@ -86,8 +86,9 @@ class thread_pool {
     }
   }
 
-  /// One worker at a time looks a while for the next task before it sleeps: whoever pushes one spares the wake-up, which
-  /// costs more than many a transfer. It counts on this worker for one task, and this worker looks again under the lock.
+  /// One worker at a time looks a while for the next task before it sleeps: whoever pushes one spares the wake-up,
+  /// which costs more than many a transfer. It counts on this worker for one task, and this worker looks again under
+  /// the lock.
   void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
     standing_by_ = true;
     const unsigned before = pushed_.load(std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include "counting_allocator.hpp"
 #include "every_executor.hpp"
 #include "requests.hpp"
+#include "threads.hpp"
 
 #include <memory_resource>
 
@@ -190,10 +191,10 @@ TEST_CASE("a queue may pass from thread to thread", "[thread]") {
     std::string expected;
     for (int i = 0; i < 10; ++i) {
       expected += std::to_string(i) + "wb";
-      std::thread([&] {
+      run_on_threads(1, [&] {
         queue.submit(write_of(queue, file, std::to_string(i)));
         queue.submit(write_back_of(queue, file, "wb"));
-      }).join();
+      });
     }
     CHECK(drain(queue).size() == 10);
     CHECK(contents(file) == expected);

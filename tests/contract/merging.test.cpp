@@ -183,7 +183,8 @@ TEST_CASE("merged or not, only what fails has an error", "[merging][fault]") {
     auto queue = world.queue({.buffer_size = 8192});
     queue.submit(write_of(queue, *file, std::string(8192, 'x'), 5 * 8192 + 4096));
     CHECK_FALSE(queue.wait().error());
-    // Of 16 pages two are taken. The first six writes need twelve, of which one is there already. The others find three.
+    // Of 16 pages two are taken. The first six writes need twelve, of which one is there already. The others find
+    // three.
     for (std::size_t i = 0; i < 6; ++i)
       queue.submit(write_of(queue, *file, std::string_view(text).substr(i * 8192, 8192), i * 8192));
     for (std::size_t i = 8; i < 11; ++i) queue.submit(write_of(queue, *file, std::string(8192, 'y'), i * 8192));

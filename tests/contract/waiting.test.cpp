@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <limits>
+#include <thread>
 
 using namespace asioq_test;
 using namespace std::chrono_literals;
@@ -89,9 +90,8 @@ TEST_CASE("a timed wait ends when a request does", "[wait][timed]") {
     auto queue = world.queue({.buffer_size = 512});
     for (int i = 0; i < 20; ++i) {
       queue.submit(read_of(queue, pipe.read_end, 10));
-      std::thread other([&] { pipe.put("x"); });
+      const std::jthread other([&] { pipe.put("x"); });
       CHECK((i % 2 == 0 ? queue.wait_for(1h) : queue.wait_until(std::chrono::system_clock::now() + 1h)));
-      other.join();
     }
   });
 }
@@ -119,10 +119,8 @@ TEST_CASE("a timed wait takes any duration and any time point, the largest too",
     auto queue = world.queue({.buffer_size = 512});
     const auto with_data = [&](auto wait) {
       queue.submit(read_of(queue, pipe.read_end, 10));
-      std::thread other([&] { pipe.put("x"); });
-      const asioq::asio_request done = wait();
-      other.join();
-      return static_cast<bool>(done);
+      const std::jthread other([&] { pipe.put("x"); });
+      return static_cast<bool>(wait());
     };
     CHECK(with_data([&] { return queue.wait_for(std::chrono::nanoseconds::max()); }));
     CHECK(with_data([&] { return queue.wait_for(std::chrono::hours::max()); }));

@@ -1,16 +1,16 @@
-/* A model of asioq::detail::serial_engine (include/asioq/detail/serial_engine.hpp) for spin: the owner makes every choice
- * of up to OPS calls with up to N requests, in every interleaving with every behaviour of the executor. Names are those of
- * the C++ code.
+/* A model of asioq::detail::serial_engine (include/asioq/detail/serial_engine.hpp) for spin: the owner makes every
+ * choice of up to OPS calls with up to N requests, in every interleaving with every behaviour of the executor. Names
+ * are those of the C++ code.
  *
  * WHAT IS CHECKED
  *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
  *    touches a block only when it has finished, the runner only until then (`next` is poisoned);
  *  - everybody comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
- *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no other
- *    is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
+ *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no
+ *    other is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
  *  - no request is forgotten (`in_hands`), no timed wait runs to its deadline because a wake-up was lost;
- *  - a permit that `finished_` promises comes with a step of the runner; at most MAXWB write-backs are unfinished; all permits are
- *    back at the end; wake_ is never above 1, and 0 at the end; no flag and no request is left over;
+ *  - a permit that `finished_` promises comes with a step of the runner; at most MAXWB write-backs are unfinished; all
+ *    permits are back at the end; wake_ is never above 1, and 0 at the end; no flag and no request is left over;
  *  - the engine is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
  *
  * WHAT A STEP IS
@@ -363,7 +363,10 @@ again:
   asleep = 2; step(room > 0 -> room--; asleep = 0);
 have_room:
   harvest();
-  if :: failed_wbs > 0 -> step(assert(room < PERMITS); room++; goto next_call) :: else -> assert(unfinished_wbs < MAXWB) fi;
+  if
+  :: failed_wbs > 0 -> step(assert(room < PERMITS); room++; goto next_call)
+  :: else -> assert(unfinished_wbs < MAXWB)
+  fi;
 push:
   atomic {
     live;

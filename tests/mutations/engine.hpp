@@ -1,4 +1,5 @@
-// The engine on trial. Whatever is mutated is instantiated with it, in a unit of its own: all the rest is compiled once.
+// The engine on trial. Whatever is mutated is instantiated with it, in a unit of its own: all the rest is compiled
+// once.
 #pragma once
 
 #include <asioq/detail/io_engine.hpp>

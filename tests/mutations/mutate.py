@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """mutate.py HEADER OLD NEW SOURCE LIBRARY INCLUDE COMPILER...: whether the programs in LIBRARY notice a mistake.
 
-Copies the folder INCLUDE, puts the text NEW in the place of OLD, which must be in HEADER exactly once, compiles SOURCE with
-the copy, links it with LIBRARY and runs it. That must fail, or never end; that it compiles is needed, too.
+Copies the folder INCLUDE, puts the text NEW in the place of OLD, which must be in HEADER exactly once, compiles SOURCE
+with the copy, links it with LIBRARY and runs it. That must fail, or never end; that it compiles is needed, too.
 """
 
 import pathlib

@@ -1,6 +1,7 @@
 // The property test of tests/stress/as_if_serial.test.cpp, on simulated disks, and with the same programs each time.
 // Returns 0 if nothing goes wrong, 1 if something does.
-#include "programs.hpp"
+#include "compare_programs.hpp"
+#include "random_program.hpp"
 
 #include <asioq/queue.hpp>
 

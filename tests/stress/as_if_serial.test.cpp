@@ -2,8 +2,9 @@
 
 #include "catch.hpp"
 #include "child.hpp"
+#include "compare_programs.hpp"
 #include "executors.hpp"
-#include "programs.hpp"
+#include "random_program.hpp"
 #include "seed.hpp"
 
 #include <cstdlib>

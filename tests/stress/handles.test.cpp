@@ -6,6 +6,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <stop_token>
+#include <thread>
 
 using namespace asioq_test;
 
@@ -15,15 +17,7 @@ namespace {
 class consumers {
  public:
   explicit consumers(int count) {
-    for (int i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~consumers() {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& one : threads_) one.join();
+    for (int i = 0; i < count; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   }
 
   void give(asioq::asio_request done) {
@@ -37,11 +31,9 @@ class consumers {
   std::atomic<std::size_t> bytes = 0;  // seen in all requests
 
  private:
-  void work() {
+  void work(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
+    while (wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
       {
         asioq::asio_request mine = std::move(waiting_.back());
         waiting_.pop_back();
@@ -52,11 +44,10 @@ class consumers {
     }
   }
 
-  std::mutex mutex_;  // protects waiting_ and closed_
-  std::condition_variable wake_;
+  std::mutex mutex_;  // protects waiting_
+  std::condition_variable_any wake_;
   std::vector<asioq::asio_request> waiting_;
-  bool closed_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<std::jthread> threads_;  // the last member: the first to go, with what is left in waiting_
 };
 
 }  // namespace

@@ -41,12 +41,9 @@ TEST_CASE("queues may be made and destroyed at speed on many threads", "[lifetim
   on_every_threaded_executor([](const auto& world) {
     const descriptor file = temp_file();
     const descriptor appending = reopen(file, O_RDWR | O_APPEND);
-    std::vector<std::thread> users;
-    for (int user = 0; user < 4; ++user)
-      users.emplace_back([&] {
-        for (int i = 0; i < 300; ++i) short_life(world, appending, i);
-      });
-    for (std::thread& one : users) one.join();
+    run_on_threads(4, [&] {
+      for (int i = 0; i < 300; ++i) short_life(world, appending, i);
+    });
     CHECK(contents(file).size() == 4 * writes(300));
   });
 }

@@ -1,6 +1,7 @@
 #include "catch.hpp"
 #include "every_executor.hpp"
 #include "requests.hpp"
+#include "threads.hpp"
 
 #include <atomic>
 #include <memory>
@@ -58,16 +59,13 @@ TEST_CASE("many queues of many owners share an executor", "[queues][thread]") {
   on_every_threaded_executor([](const auto& world) {
     using user = counting_user<decltype(world.queue())>;
     std::atomic<int> right = 0;
-    std::vector<std::thread> owners;
-    for (int owner = 0; owner < 4; ++owner)
-      owners.emplace_back([&] {
-        std::vector<std::unique_ptr<user>> users;
-        for (std::size_t i = 0; i < 8; ++i) users.push_back(std::make_unique<user>(world, 1 + i % 3));
-        for (int step = 0; step < 200; ++step)
-          for (auto& one : users) one->step(step);
-        for (auto& one : users) right += one->right() ? 1 : 0;
-      });
-    for (std::thread& one : owners) one.join();
+    run_on_threads(4, [&] {
+      std::vector<std::unique_ptr<user>> users;
+      for (std::size_t i = 0; i < 8; ++i) users.push_back(std::make_unique<user>(world, 1 + i % 3));
+      for (int step = 0; step < 200; ++step)
+        for (auto& one : users) one->step(step);
+      for (auto& one : users) right += one->right() ? 1 : 0;
+    });
     CHECK(right == 32);
   });
 }

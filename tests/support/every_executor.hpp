@@ -41,8 +41,8 @@ struct world {
   }
 };
 
-/// Hands tasks to another executor whose type is hidden, so that each case is compiled once for all of them. (A queue itself
-/// forgets the type too: see executor_reference.)
+/// Hands tasks to another executor whose type is hidden, so that each case is compiled once for all of them. (A queue
+/// itself forgets the type too: see executor_reference.)
 template <asioq::executor Executor>
 class forwarding_sink : public task_sink {
  public:

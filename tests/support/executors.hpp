@@ -3,7 +3,9 @@
 
 #include <asioq/asioq.hpp>
 
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -11,7 +13,10 @@
 #include <mutex>
 #include <random>
 #include <stdexcept>
+#include <stop_token>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace asioq_test {
@@ -72,9 +77,12 @@ class pumped_sink : public task_sink {
   std::deque<asioq::task> tasks_;
 };
 
-/// Runs each task on a thread of its own.
+/// Runs each task on a thread of its own. Where these are too many, or the system has no more, a task waits for one of
+/// them.
 class thread_per_task_sink : public task_sink {
  public:
+  static constexpr std::size_t most_threads = 64;
+
   ~thread_per_task_sink() override {
     for (;;) {  // a task may add tasks
       std::list<worker> old;
@@ -89,49 +97,56 @@ class thread_per_task_sink : public task_sink {
 
   void execute(asioq::task work) override {
     const std::lock_guard lock(mutex_);
-    for (auto one = workers_.begin(); one != workers_.end();) {
-      if (one->finished.load()) {
-        one->thread.join();
-        one = workers_.erase(one);
-      } else {
-        ++one;
-      }
-    }
-    worker& fresh = workers_.emplace_back();
-    try {
-      fresh.thread = std::thread([work, &fresh] {
-        work();
-        fresh.finished.store(true);
-      });
-    } catch (...) {
-      workers_.pop_back();
-      throw;
-    }
+    std::erase_if(workers_, [](worker& one) {
+      if (one.finished) one.thread.join();
+      return one.finished;
+    });
+    if (workers_.size() < most_threads && start(work)) return;
+    waiting_.push_back(work);
   }
 
  private:
   struct worker {
     std::thread thread;
-    std::atomic<bool> finished = false;  // set by the thread as its last act
+    bool finished = false;  // set by the thread as its last act
   };
 
-  std::mutex mutex_;  // protects workers_
+  /// False if there are no more threads to be had, but some are there; throws if none is.
+  bool start(asioq::task work) {
+    worker& fresh = workers_.emplace_back();
+    try {
+      fresh.thread = std::thread([this, work, &fresh] { run(work, fresh); });
+      return true;
+    } catch (const std::system_error&) {
+      workers_.pop_back();
+      if (workers_.empty()) throw;
+      return false;
+    }
+  }
+
+  void run(asioq::task work, worker& its) {
+    for (;;) {
+      work();
+      const std::lock_guard lock(mutex_);
+      if (waiting_.empty()) {
+        its.finished = true;
+        return;
+      }
+      work = waiting_.front();
+      waiting_.pop_front();
+    }
+  }
+
+  std::mutex mutex_;  // protects all below
   std::list<worker> workers_;
+  std::deque<asioq::task> waiting_;  // empty unless a worker is unfinished
 };
 
 /// Three threads that take waiting tasks in random order and dawdle before they run them.
 class reordering_sink : public task_sink {
  public:
   explicit reordering_sink(std::uint64_t seed) : random_(seed) {
-    for (int i = 0; i < 3; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~reordering_sink() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& one : threads_) one.join();
+    for (int i = 0; i < 3; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   }
 
   void execute(asioq::task work) override {
@@ -143,11 +158,9 @@ class reordering_sink : public task_sink {
   }
 
  private:
-  void work() {
+  void work(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
+    while (wake_.wait(lock, stop, [this] { return !tasks_.empty(); })) {
       const std::size_t delay = random_() % 32;
       lock.unlock();
       for (std::size_t i = 0; i < delay; ++i) std::this_thread::yield();
@@ -162,12 +175,11 @@ class reordering_sink : public task_sink {
     }
   }
 
-  std::mutex mutex_;  // protects random_, tasks_ and stopping_
-  std::condition_variable wake_;
+  std::mutex mutex_;  // protects random_ and tasks_
+  std::condition_variable_any wake_;
   std::mt19937_64 random_;
   std::vector<asioq::task> tasks_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<std::jthread> threads_;  // the last member: the first to go, with what is left in tasks_
 };
 
 /// Thrown by a refusing_sink.

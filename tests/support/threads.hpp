@@ -1,4 +1,4 @@
-// What the kernel says of this process's threads.
+// Several threads for a test, and what the kernel says of this process's threads.
 #pragma once
 
 #include <sys/syscall.h>
@@ -7,12 +7,23 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 namespace asioq_test {
+
+/// Runs `body()` on `count` threads at once and waits for all. What one of them throws is thrown here: also where there
+/// are too few threads, a test fails, and the others go on.
+template <class Body>
+void run_on_threads(std::size_t count, Body body) {
+  std::vector<std::future<void>> runs;
+  for (std::size_t i = 0; i < count; ++i) runs.push_back(std::async(std::launch::async, [&body] { body(); }));
+  for (std::future<void>& one : runs) one.get();
+}
 
 inline std::size_t thread_count() {
   std::size_t count = 0;

@@ -49,18 +49,13 @@ TEST_CASE("queues made and gone on many threads at once share the default pool",
   const std::size_t before = thread_count();
   const descriptor file = temp_file_with("abc");
   std::atomic<int> wrong = 0;
-  {
-    std::vector<std::thread> users;
-    for (int i = 0; i < 4; ++i)
-      users.emplace_back([&] {
-        for (int k = 0; k < 30; ++k) {
-          asioq::asio_queue queue{{.buffer_size = 512}};
-          queue.submit(read_of(queue, file, 3, 0));
-          wrong += queue.wait().bytes_transferred() == 3 ? 0 : 1;
-        }
-      });
-    for (std::thread& one : users) one.join();
-  }
+  run_on_threads(4, [&] {
+    for (int k = 0; k < 30; ++k) {
+      asioq::asio_queue queue{{.buffer_size = 512}};
+      queue.submit(read_of(queue, file, 3, 0));
+      wrong += queue.wait().bytes_transferred() == 3 ? 0 : 1;
+    }
+  });
   CHECK(wrong == 0);
   CHECK(threads_fall_to(before));
 }

@@ -94,12 +94,9 @@ TEST_CASE("tasks may come from many threads", "[thread_pool]") {
   std::atomic<int> count = 0;
   {
     asioq::thread_pool pool{2};
-    std::vector<std::thread> givers;
-    for (int i = 0; i < 4; ++i)
-      givers.emplace_back([&] {
-        for (int k = 0; k < 1000; ++k) pool.executor().execute(counting(count));
-      });
-    for (std::thread& one : givers) one.join();
+    run_on_threads(4, [&] {
+      for (int k = 0; k < 1000; ++k) pool.executor().execute(counting(count));
+    });
   }
   CHECK(count == 4000);
 }

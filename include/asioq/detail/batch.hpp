@@ -14,12 +14,12 @@
 
 namespace asioq::detail {
 
-/// One request, or several that continue each other in the same file: these are carried out by one system call, which is
-/// worth much for small transfers to disks. The result of each is the same as one by one; they finish together.
+/// One request, or several that continue each other in the same file: these are carried out by one system call, which
+/// is worth much for small transfers to disks. The result of each is the same as one by one; they finish together.
 ///
-/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at the
-/// file's own position, in files where `merging` allows it. What the call leaves undone, for an error or at the end of
-/// the file, is then done request by request: so errors and lengths are those of each.
+/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at
+/// the file's own position, in files where `merging` allows it. What the call leaves undone, for an error or at the end
+/// of the file, is then done request by request: so errors and lengths are those of each.
 class batch {
  public:
   explicit batch(request_block& first) noexcept : bytes_(first.length) { requests_[0] = &first; }
@@ -43,8 +43,8 @@ class batch {
     bytes_ += block.length;
   }
 
-  /// Carries out all, of which there are more than one. Each one's `error` and `transferred` are 0 before. Returns whether all
-  /// succeeded.
+  /// Carries out all, of which there are more than one. Each one's `error` and `transferred` are 0 before. Returns
+  /// whether all succeeded.
   bool perform() noexcept {
     bool succeeded = true;
     std::int64_t transferred = transfer();

@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// Carries out one request of a serial order, or ends it with the error that an earlier failure decides; blocks. Records its
-/// own failure. Returns whether it succeeded.
+/// Carries out one request of a serial order, or ends it with the error that an earlier failure decides; blocks.
+/// Records its own failure. Returns whether it succeeded.
 inline bool carry_out(request_block& block, failure_log& failures, const file_probe& probe) noexcept {
   block.error = failures.admits(block, failures.needs_file(block) ? probe.identity(block.fd) : file_identity{});
   if (block.error == 0) {

@@ -18,22 +18,23 @@ namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`, which is never held across I/O, a question to the kernel, a call of the executor or
-/// a wake-up. A task is a worker: it answers what the order has to know about a file, takes the oldest request that may
-/// start, carries it out, and goes on until there is none. There are as many tasks, begun or with the executor, as they could
-/// have requests in hand, so one task serves many requests, and a submission hands over a new one only if all others are
-/// busy.
+/// The order is in `order_`, under `mutex_`, which is never held across I/O, a question to the kernel, a call of the
+/// executor or a wake-up. A task is a worker: it answers what the order has to know about a file, takes the oldest
+/// request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with the
+/// executor, as they could have requests in hand, so one task serves many requests, and a submission hands over a new
+/// one only if all others are busy.
 ///
 /// - Results are written before `complete` under the mutex; `finished_` is stored under the mutex, after that, and the
 ///   owner reads it with acquire: it sees the results of all requests that the count covers.
-/// - The owner arms `wake_` under the mutex, having seen there that what it waits for has not come. A worker publishes under the
-///   mutex and tells afterwards.
-/// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and if
-///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner when it has
-///   finished, and a worker that leaves requests undone looks for a sleeping owner.
-/// - A worker has no request in hand while it calls the executor, which may run the task inside `execute`. A task that finds
-///   itself inside such a call of the same thread leaves: the outer worker goes on with what there is to do.
-/// - The executor is used by the owner and by workers. A worker in `handing_over_` keeps the queue's destructor waiting.
+/// - The owner arms `wake_` under the mutex, having seen there that what it waits for has not come. A worker publishes
+///   under the mutex and tells afterwards.
+/// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and
+///   if that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner when it
+///   has finished, and a worker that leaves requests undone looks for a sleeping owner.
+/// - A worker has no request in hand while it calls the executor, which may run the task inside `execute`. A task that
+///   finds itself inside such a call of the same thread leaves: the outer worker goes on with what there is to do.
+/// - The executor is used by the owner and by workers. A worker in `handing_over_` keeps the queue's destructor
+///   waiting.
 class concurrent_engine final : public task_engine {
  public:
   concurrent_engine(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
@@ -125,7 +126,8 @@ class concurrent_engine final : public task_engine {
     if (leaves_owner_alone) wake_.tell_anyway();
   }
 
-  /// Owner: carries out the request that has to finish first, if no worker has begun. Returns whether anything has finished.
+  /// Owner: carries out the request that has to finish first, if no worker has begun. Returns whether anything has
+  /// finished.
   bool help() noexcept {
     lock_type lock(mutex_);
     const std::uint64_t before = finished();
@@ -215,8 +217,9 @@ class concurrent_engine final : public task_engine {
     lock.lock();
   }
 
-  /// Worker, with nothing in hand: hands over as many tasks as are needed besides `here` workers. If the executor refuses, what
-  /// is left is done by those that have begun, or by the owner. Returns whether it ran a task inside `execute`.
+  /// Worker, with nothing in hand: hands over as many tasks as are needed besides `here` workers. If the executor
+  /// refuses, what is left is done by those that have begun, or by the owner. Returns whether it ran a task inside
+  /// `execute`.
   bool call_for_help(lock_type& lock, std::size_t here) noexcept {
     if (!needs_task(here)) return false;
     caller self{this_thread(), handing_over_};

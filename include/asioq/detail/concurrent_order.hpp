@@ -16,30 +16,30 @@
 
 namespace asioq::detail {
 
-/// Decides which requests of a queue may run at the same time so that every result is as if they had run one by one, and in
-/// which order they count as finished: that of their submission. No thread, no lock, no system call is in it.
+/// Decides which requests of a queue may run at the same time so that every result is as if they had run one by one,
+/// and in which order they count as finished: that of their submission. No thread, no lock, no system call is in it.
 ///
 /// AS IF SERIAL, AND WHY IT HOLDS
 ///
 /// A request is unclassified, blocked, ready, in flight or done. `start` is the one place that decides what may begin.
 ///
-/// 1. Conflicts. Two requests conflict if one could observe whether the other has run: see hazards. A request is classified
-///    after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with none of them. It
-///    is never in the way of an older one. So of two requests that conflict the older has finished when the younger
-///    begins, whatever the others do; any two that overlap in time cannot observe each other. Exchanging neighbours that
-///    cannot observe each other changes no result, so every run equals the serial one.
-/// 2. Facts. What a request conflicts with depends on what its descriptor means. A party that holds no lock is asked for that
-///    (`question`) and brings the answer (`learn`). Until then the request is unclassified, and so is everything younger. An
-///    exception needs no facts: the oldest unfinished request conflicts with nothing. It may begin while it is *alone*, that
-///    is while no other is classified. The facts stay true as long as unfinished requests name the descriptor, which must
-///    stay open that long; sizes are lower bounds, which older writes only raise, and which a truncate lowers when it is
-///    classified (or, while one is unfinished, are taken as 0).
-/// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight or
-///    done. Whatever finishes frees a place in flight, and `next` takes the oldest that is ready. So the queue comes to an
-///    end, even if no question is ever answered.
-/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync is in the way of everything younger on its
-///    file, so it inherits exactly the errors that it would inherit in a serial run. Under `failure_policy::hold`, what has
-///    begun before the failure goes on; nothing younger begins.
+/// 1. Conflicts. Two requests conflict if one could observe whether the other has run: see hazards. A request is
+///    classified after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with
+///    none of them. It is never in the way of an older one. So of two requests that conflict the older has finished
+///    when the younger begins, whatever the others do; any two that overlap in time cannot observe each other.
+///    Exchanging neighbours that cannot observe each other changes no result, so every run equals the serial one.
+/// 2. Facts. What a request conflicts with depends on what its descriptor means. A party that holds no lock is asked
+///    for that (`question`) and brings the answer (`learn`). Until then the request is unclassified, and so is
+///    everything younger. An exception needs no facts: the oldest unfinished request conflicts with nothing. It may
+///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
+///    requests name the descriptor, which must stay open that long; sizes are lower bounds, which older writes only
+///    raise, and which a truncate lowers when it is classified (or, while one is unfinished, are taken as 0).
+/// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
+///    or done. Whatever finishes frees a place in flight, and `next` takes the oldest that is ready. So the queue comes
+///    to an end, even if no question is ever answered.
+/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync is in the way of everything younger
+///    on its file, so it inherits exactly the errors that it would inherit in a serial run. Under
+///    `failure_policy::hold`, what has begun before the failure goes on; nothing younger begins.
 /// 5. Completion. Requests are counted as finished from the oldest on, as far as all are done.
 class concurrent_order {
   using state = ordering_part::state;
@@ -142,7 +142,8 @@ class concurrent_order {
     return in_flight_ < max_in_flight_ && ready_.size() > 0 && wanted(ready_.front());
   }
 
-  /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before it.
+  /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before
+  /// it.
   request_block* next_to_finish() noexcept {
     while (in_flight_ < max_in_flight_ && has_next_to_finish()) {
       request_block& block = ready_.pop();  // the same
@@ -170,7 +171,8 @@ class concurrent_order {
   /// See failure_log. `admits` needs the file of some requests, and `complete` that of some failed ones.
   [[nodiscard]] const failure_log& failures() const noexcept { return failures_; }
 
-  /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be withdrawn.
+  /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be
+  /// withdrawn.
   void put_back(request_block& block, bool is_youngest) noexcept {
     --in_flight_;
     block.progress = state::ready;

@@ -12,18 +12,19 @@
 
 namespace asioq::detail {
 
-/// What has failed in a queue and concerns later requests: under `failure_policy::hold` every failure, and a failed sync in any
-/// case. Every order asks it two things: whether it `admits` a request, and to `record` a failed one.
+/// What has failed in a queue and concerns later requests: under `failure_policy::hold` every failure, and a failed
+/// sync in any case. Every order asks it two things: whether it `admits` a request, and to `record` a failed one.
 ///
-/// The kernel forgets a failed sync: having reported the error once it may drop the dirty pages and call the next fsync of the
-/// same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers it, for each file by itself.
+/// The kernel forgets a failed sync: having reported the error once it may drop the dirty pages and call the next fsync
+/// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers it, for each file by
+/// itself.
 ///
-/// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would not have
-/// run in a serial order.
+/// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would
+/// not have run in a serial order.
 ///
-/// An acknowledgement says of what: a request submitted after `resume()` carries the sequence number below which the owner has
-/// dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in whatever order requests
-/// run. Not thread-safe; no system call.
+/// An acknowledgement says of what: a request submitted after `resume()` carries the sequence number below which the
+/// owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in whatever
+/// order requests run. Not thread-safe; no system call.
 class failure_log {
  public:
   /// May throw `std::bad_alloc`; later calls need no memory.

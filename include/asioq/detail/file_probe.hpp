@@ -6,7 +6,8 @@
 
 namespace asioq::detail {
 
-/// The one place from which a queue learns about files: the kernel, or an engine that has its own. Refers to the engine.
+/// The one place from which a queue learns about files: the kernel, or an engine that has its own. Refers to the
+/// engine.
 class file_probe {
  public:
   /// Asks the kernel.

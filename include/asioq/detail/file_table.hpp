@@ -28,7 +28,8 @@ struct open_file {
 /// The files of the unfinished requests, by descriptor. It asks nobody: facts are brought to it.
 class file_table {
  public:
-  /// The entry of a descriptor, with one more unfinished request; a new one if there is none. May throw `std::bad_alloc`.
+  /// The entry of a descriptor, with one more unfinished request; a new one if there is none. May throw
+  /// `std::bad_alloc`.
   open_file& use(int fd) {
     const auto place = find(fd);
     if (place != files_.end() && place->fd == fd) {

@@ -16,17 +16,17 @@ namespace asioq::detail {
 /// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
 /// - a positional write stands for its bytes and excludes all;
-/// - everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND, syncs,
-///   truncate, allocate, close, what comes after a close, and everything on a pipe or a device that is no disk.
+/// - everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
+///   syncs, truncate, allocate, close, what comes after a close, and everything on a pipe or a device that is no disk.
 ///
-/// Ranges are kept in two interval trees, so that to find a request that is in the way takes logarithmic time. A blocked
-/// request waits in the list of *one* that is in its way, the youngest, which is likely to finish last; when that has
-/// finished it looks for the next. A request right behind one that excludes the whole file needs no search: all others had to
-/// finish before that one. So chains cost constant time for each request. Not thread-safe.
+/// Ranges are kept in two interval trees, so that to find a request that is in the way takes logarithmic time. A
+/// blocked request waits in the list of *one* that is in its way, the youngest, which is likely to finish last; when
+/// that has finished it looks for the next. A request right behind one that excludes the whole file needs no search:
+/// all others had to finish before that one. So chains cost constant time for each request. Not thread-safe.
 class hazards {
  public:
-  /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run; otherwise it
-  /// is in the list of another.
+  /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run;
+  /// otherwise it is in the list of another.
   bool add(request_block& block, open_file& file, file_table& files) noexcept {
     constexpr std::uint64_t file_end = file_facts::unlimited;
     const operation_traits traits = block.traits();

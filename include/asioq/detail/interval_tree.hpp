@@ -10,11 +10,12 @@ namespace asioq::detail {
 
 /// A set of ranges that finds the youngest one which overlaps a given range and is older than a given age.
 ///
-/// It is a treap (Aragon and Seidel, 1989) ordered by begin. Each node knows the last end and the least and greatest age of its
-/// subtree, by which a search cuts off what cannot be a better answer: expected logarithmic time, plus that for each
-/// overlapping range that the search meets before a younger one. Intrusive: nothing is allocated.
+/// It is a treap (Aragon and Seidel, 1989) ordered by begin. Each node knows the last end and the least and greatest
+/// age of its subtree, by which a search cuts off what cannot be a better answer: expected logarithmic time, plus that
+/// for each overlapping range that the search meets before a younger one. Intrusive: nothing is allocated.
 ///
-/// New ranges are in a list at first. They go into the tree when something is looked for, which among reads alone is never.
+/// New ranges are in a list at first. They go into the tree when something is looked for, which among reads alone is
+/// never.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.
@@ -123,8 +124,8 @@ class interval_tree {
     update(*tree);
   }
 
-  /// Replaces `best` by a younger answer in the tree, if there is one. The subtree with the younger ranges comes first, so
-  /// that its answer cuts off the other.
+  /// Replaces `best` by a younger answer in the tree, if there is one. The subtree with the younger ranges comes first,
+  /// so that its answer cuts off the other.
   static void search(range* tree, const range& wanted, range*& best) noexcept {
     if (tree == nullptr || tree->last_end <= wanted.begin || tree->least_age >= wanted.age) return;
     if (best != nullptr && tree->greatest_age <= best->age) return;

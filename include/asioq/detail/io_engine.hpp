@@ -16,8 +16,9 @@
 
 namespace asioq::detail {
 
-/// Has the requests of one queue carried out by an executor that does so itself. Everything happens on the thread of the
-/// queue's owner, inside its calls: nothing is shared, nothing is locked. In strict order, one request is in flight at a time.
+/// Has the requests of one queue carried out by an executor that does so itself. Everything happens on the thread of
+/// the queue's owner, inside its calls: nothing is shared, nothing is locked. In strict order, one request is in flight
+/// at a time.
 template <io_executor Executor>
 class io_engine final : public engine {
  public:

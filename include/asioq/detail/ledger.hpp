@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// The books of a queue: which of its requests are outstanding, finished, failed. For the queue's owner; no thread is in it, and
-/// nothing in it blocks, allocates or fails. All is O(1) for each request.
+/// The books of a queue: which of its requests are outstanding, finished, failed. For the queue's owner; no thread is
+/// in it, and nothing in it blocks, allocates or fails. All is O(1) for each request.
 class ledger {
  public:
   /// Enters a request, the youngest.
@@ -92,8 +92,8 @@ class ledger {
   /// Failures of requests below this sequence are dealt with.
   [[nodiscard]] std::uint64_t acknowledged() const noexcept { return acknowledged_; }
 
-  /// The number of finished requests at which the oldest request comes back that does so in any case; if all outstanding ones
-  /// are write-backs, that with which the youngest of them finishes. Something must be outstanding.
+  /// The number of finished requests at which the oldest request comes back that does so in any case; if all
+  /// outstanding ones are write-backs, that with which the youngest of them finishes. Something must be outstanding.
   [[nodiscard]] std::uint64_t next_to_collect() const noexcept {
     return others_.empty() ? entered_ : others_.front()->sequence + 1;
   }

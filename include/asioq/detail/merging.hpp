@@ -19,9 +19,9 @@ namespace asioq::detail {
 
 /// Whether requests of a descriptor that continue each other may leave as one system call, so that no program can tell.
 ///
-/// They may on disks and on the local file systems that are listed. Elsewhere the boundaries may mean something (each write
-/// is a message to a FUSE server), or a part may have to be seen before the rest can be transferred. Writes must not where
-/// each has to be on the disk before the next begins: O_DSYNC, a file with chattr +S, a mount with -o sync.
+/// They may on disks and on the local file systems that are listed. Elsewhere the boundaries may mean something (each
+/// write is a message to a FUSE server), or a part may have to be seen before the rest can be transferred. Writes must
+/// not where each has to be on the disk before the next begins: O_DSYNC, a file with chattr +S, a mount with -o sync.
 struct merging {
   bool reads = false;
   bool writes = false;

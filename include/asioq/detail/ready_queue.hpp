@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// Requests that may start, the oldest first: O(1) for those that came ready, which come in order, O(log n) for those that
-/// had been blocked, which do not and are in a leftist heap (Crane, 1972). Nothing is allocated.
+/// Requests that may start, the oldest first: O(1) for those that came ready, which come in order, O(log n) for those
+/// that had been blocked, which do not and are in a leftist heap (Crane, 1972). Nothing is allocated.
 class ready_queue {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return size_; }

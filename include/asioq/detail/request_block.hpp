@@ -47,7 +47,8 @@ struct waiting_list {
   request_block* last = nullptr;
 };
 
-/// A request's part in the order of requests that may run at the same time, which alone uses it: see `concurrent_order`.
+/// A request's part in the order of requests that may run at the same time, which alone uses it: see
+/// `concurrent_order`.
 struct ordering_part : range {
   enum class state : unsigned char { outside, unclassified, blocked, ready, in_flight, done };
 
@@ -69,8 +70,8 @@ struct io_part : io_operation {
 };
 
 /// What is behind an `asio_request`. It is in one place at a time, and the holder of that place may touch it without
-/// a lock: the holder of the handle; the queue's owner, which has all lists of the queue; or the dispatcher, from submission
-/// until the count of finished requests covers it. Each dispatcher says how it changes hands.
+/// a lock: the holder of the handle; the queue's owner, which has all lists of the queue; or the dispatcher, from
+/// submission until the count of finished requests covers it. Each dispatcher says how it changes hands.
 ///
 /// Aligned to a cache line, so that neighbours in use on different threads do not disturb each other, and so that the
 /// low bits of its address are free for the flags of `serial_engine`.

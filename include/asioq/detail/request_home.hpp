@@ -29,8 +29,8 @@ class request_home {
         return;
       }
       block.next = head;
-      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on failure:
-      // who reads the mark must see what the owner did before closing.
+      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on
+      // failure: who reads the mark must see what the owner did before closing.
     } while (!returned_.compare_exchange_weak(head, &block, std::memory_order_release, std::memory_order_acquire));
   }
 
@@ -55,7 +55,8 @@ class request_home {
 /// handle. Everything but `give_back` is for the queue's owner.
 ///
 /// Invariant of `parts_`: 1 for the queue until it closes, plus 1 for each block. Only the owner changes it until
-/// `returned_` is closed, and whoever holds `late_` afterwards. Who makes it 0 destroys the pool: nobody else can reach it.
+/// `returned_` is closed, and whoever holds `late_` afterwards. Who makes it 0 destroys the pool: nobody else can reach
+/// it.
 template <class Allocator>
 class request_pool final : public request_home {
   struct alignas(buffer_alignment) buffer_unit {

@@ -22,35 +22,37 @@ namespace asioq::detail {
 ///
 /// THE ORDER, AND WHY IT HOLDS
 ///
-/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (the thread that carries out requests: a task on
-/// the executor, or the owner itself while it has to wait anyway). Everything they agree on is in one word:
+/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (the thread that carries out requests: a
+/// task on the executor, or the owner itself while it has to wait anyway). Everything they agree on is in one word:
 ///
 ///     word_ = address of the newest request in the inbox (0: empty) | scheduled | running
 ///
 /// running:    there is a runner. Set only where it was clear, by compare-and-swap: at most one runner.
-/// scheduled:  a task is with the executor and has not begun. Set by the party that is about to hand it over, cleared by the
+/// scheduled:  a task is with the executor and has not begun. Set by the party that is about to hand it over, cleared
+/// by the
 ///             task as the first thing it does: at most one task is on its way.
 ///
-/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a whole
-///    and reverses behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one runner
-///    at a time, so requests run one by one in submission order (or several at once, if these are one stretch of a file:
-///    see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
+/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a
+///    whole and reverses behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one
+///    runner at a time, so requests run one by one in submission order (or several at once, if these are one stretch of
+///    a file: see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
 /// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
 ///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
-///    Every change of the word between the two is a read-modify-write, never a plain store, so the release sequence goes on.
-///    `finished_` is stored after the results and read with at least acquire: the owner sees the results, and only then
-///    touches the request again.
+///    Every change of the word between the two is a read-modify-write, never a plain store, so the release sequence
+///    goes on. `finished_` is stored after the results and read with at least acquire: the owner sees the results, and
+///    only then touches the request again.
 /// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
-///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox is
-///    empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set; the
-///    only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
+///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox
+///    is empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set;
+///    the only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
 ///    owner's next call of `poll()` or wait.
-/// 4. No wake-up is lost. That what the owner sleeps for is told is shown at `wake`. Besides, a sleeping owner never depends on
-///    the executor: it sleeps only after it has armed and then seen `running`, and a runner that leaves requests to a
-///    task clears `running` and then looks whether the owner has armed. All four are sequentially consistent, so either the
-///    owner sees that there is no runner and carries out requests itself, or the runner sees the owner and wakes it.
-/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the queue's
-///    destructor waits. The engine itself is shared with the task on its way: see task_engine.
+/// 4. No wake-up is lost. That what the owner sleeps for is told is shown at `wake`. Besides, a sleeping owner never
+///    depends on the executor: it sleeps only after it has armed and then seen `running`, and a runner that leaves
+///    requests to a task clears `running` and then looks whether the owner has armed. All four are sequentially
+///    consistent, so either the owner sees that there is no runner and carries out requests itself, or the runner sees
+///    the owner and wakes it.
+/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the
+///    queue's destructor waits. The engine itself is shared with the task on its way: see task_engine.
 class serial_engine final : public task_engine {
  public:
   serial_engine(executor_reference executor, failure_policy on_failure)
@@ -173,8 +175,8 @@ class serial_engine final : public task_engine {
     return true;
   }
 
-  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is the
-  /// one place that decides what may start next.
+  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is
+  /// the one place that decides what may start next.
   bool run_front() noexcept {
     batch next(ready_.pop_front());
     if (!failures_.holds()) gather(next);

@@ -24,8 +24,8 @@ inline bool is_direct([[maybe_unused]] int flags) noexcept {
 #endif
 }
 
-/// Whether direct I/O, refused inside a sector with EINVAL, may be tried again from the sector's begin: repeating a part is
-/// harmless for the same bytes at the same place, but Linux appends under O_APPEND whatever the offset is.
+/// Whether direct I/O, refused inside a sector with EINVAL, may be tried again from the sector's begin: repeating a
+/// part is harmless for the same bytes at the same place, but Linux appends under O_APPEND whatever the offset is.
 inline bool may_step_back(const request_block& block) noexcept {
   if (block.op == asio_op::read) return true;
   const int flags = ::fcntl(block.fd, F_GETFL);
@@ -35,9 +35,9 @@ inline bool may_step_back(const request_block& block) noexcept {
 /// Takes in what the kernel answered when asked for the request's operation from its byte `from` on: a count of bytes,
 /// or an errno value negated. Returns whether to ask again, then from the new `from`.
 ///
-/// A short transfer is not the end of the file: the rest is asked for until the answer is 0 or an error. Direct I/O refuses
-/// a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing new for a
-/// read, the data end there.
+/// A short transfer is not the end of the file: the rest is asked for until the answer is 0 or an error. Direct I/O
+/// refuses a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing
+/// new for a read, the data end there.
 inline bool advance(request_block& block, std::size_t& from, std::int64_t answer) noexcept {
   if (answer == -EINTR) return true;
   const operation_traits traits = block.traits();

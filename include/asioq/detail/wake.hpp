@@ -10,10 +10,11 @@ namespace asioq::detail {
 
 /// How a dispatcher tells the queue's owner that what it sleeps for has come: the one place where an owner sleeps.
 ///
-/// The owner arms it with what `finished` has to reach, then looks again whether it should sleep at all, then sleeps or disarms.
-/// A party that finishes requests publishes the new count, then tells. All four accesses (arm, look; publish, tell) are
-/// sequentially consistent, so the owner sees the count or the other party sees the target. The target leaves the
-/// word by a read-modify-write, once: whoever takes it out of the word owns the token, so none is lost or left over.
+/// The owner arms it with what `finished` has to reach, then looks again whether it should sleep at all, then sleeps or
+/// disarms. A party that finishes requests publishes the new count, then tells. All four accesses (arm, look; publish,
+/// tell) are sequentially consistent, so the owner sees the count or the other party sees the target. The target leaves
+/// the word by a read-modify-write, once: whoever takes it out of the word owns the token, so none is lost or left
+/// over.
 class wake {
  public:
   /// Owner: from here on the party that reaches `target`, or meets a failure, tells.
@@ -54,8 +55,8 @@ class wake {
 
   /// What the owner sleeps for; `nothing` if it does not. Set by the owner; reset by the owner or the party that tells.
   alignas(64) atomic<std::uint64_t> target_ = nothing;
-  /// 1 from when another party has taken the target out of `target_` until the owner has taken the token. The owner alone
-  /// acquires: in libstdc++ 12 a wake-up can be lost with two acquirers (GCC PR 104928).
+  /// 1 from when another party has taken the target out of `target_` until the owner has taken the token. The owner
+  /// alone acquires: in libstdc++ 12 a wake-up can be lost with two acquirers (GCC PR 104928).
   counting_semaphore tokens_{0};
 };
 
