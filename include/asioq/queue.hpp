@@ -4,11 +4,11 @@
 /// The ordered queue.
 
 #include <asioq/default_executor.hpp>
-#include <asioq/detail/ledger.hpp>
-#include <asioq/detail/make_engine.hpp>
-#include <asioq/detail/request_home.hpp>
-#include <asioq/detail/single_user.hpp>
-#include <asioq/detail/time.hpp>
+#include <asioq/detail/dispatch/make_dispatcher.hpp>
+#include <asioq/detail/request/ledger.hpp>
+#include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/support/single_user.hpp>
+#include <asioq/detail/support/time.hpp>
 #include <asioq/error.hpp>
 #include <asioq/fwd.hpp>
 #include <asioq/options.hpp>
@@ -81,7 +81,7 @@ class basic_asio_queue {
       : options_(checked(std::move(options))),
         executor_(std::move(executor)),
         pool_(pool_type::make(options_.buffer_size, allocator)),
-        engine_(make_engine()),
+        dispatcher_(make_dispatcher()),
         exceptions_before_(std::uncaught_exceptions()) {}
 
   /// A queue on a copy of `executor`, with default options. (A template, so that `{}` means options and no executor.)
@@ -101,11 +101,11 @@ class basic_asio_queue {
     finish_all();
     is_closing_ = true;
     const bool is_silent = !ledger_.owner_was_told() && std::uncaught_exceptions() <= exceptions_before_;
-    while (detail::request_block* const block = ledger_.collect()) {
-      asio_request request(*block);
-      if (detail::ledger::is_loss(*block)) report_loss(request, is_silent);
+    while (detail::request_record* const record = ledger_.collect()) {
+      asio_request request(*record);
+      if (detail::ledger::is_loss(*record)) report_loss(request, is_silent);
     }
-    engine_.leave();
+    dispatcher_.leave();
     pool_.close();
   }
 
@@ -127,7 +127,7 @@ class basic_asio_queue {
     if (!pool_.has_idle()) harvest();
     if (pool_.has_idle()) return asio_request(pool_.take());
     if (options_.max_requests != 0 && pool_.size() >= options_.max_requests) return {};
-    return asio_request(pool_.make_block());
+    return asio_request(pool_.make_record());
   }
 
   /// Hands a prepared request to the queue and leaves `request` empty. It may run and finish at once.
@@ -143,24 +143,24 @@ class basic_asio_queue {
   /// - what the executor throws when it refuses the task.
   void submit(asio_request&& request) {
     const detail::single_user guard(in_use_);
-    detail::request_block& block = request.block();
-    if (block.home != &pool_) throw std::invalid_argument("asioq: the request belongs to another queue");
-    if (block.op == asio_op::free) throw std::invalid_argument("asioq: nothing is prepared in the request");
+    detail::request_record& record = request.record();
+    if (record.home != &pool_) throw std::invalid_argument("asioq: the request belongs to another queue");
+    if (record.op == asio_op::free) throw std::invalid_argument("asioq: nothing is prepared in the request");
     if (is_closing_)
       throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                               "asioq: nothing can be submitted to a queue that is being destroyed");
-    if (block.op == asio_op::write_back) make_room();
-    const detail::request_outcome before = block;
-    static_cast<detail::request_outcome&>(block) = {.sequence = ledger_.entered(),
-                                                    .acknowledged = ledger_.acknowledged()};
+    if (record.op == asio_op::write_back) make_room();
+    const detail::request_outcome before = record;
+    static_cast<detail::request_outcome&>(record) = {.sequence = ledger_.entered(),
+                                                     .acknowledged = ledger_.acknowledged()};
     try {
-      engine_.submit(block);
+      dispatcher_.submit(record);
     } catch (...) {
-      static_cast<detail::request_outcome&>(block) = before;
+      static_cast<detail::request_outcome&>(record) = before;
       throw;
     }
-    request.block_ = nullptr;
-    ledger_.enter(block);
+    request.record_ = nullptr;
+    ledger_.enter(record);
   }
 
   /// The first finished request that needs collecting, in the order of submission; blocks until there is one. Empty if
@@ -169,7 +169,7 @@ class basic_asio_queue {
     const detail::single_user guard(in_use_);
     harvest();
     while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
-      engine_.await(ledger_.settled(), ledger_.next_to_collect());
+      dispatcher_.await(ledger_.settled(), ledger_.next_to_collect());
       harvest();
     }
     return collect();
@@ -181,7 +181,7 @@ class basic_asio_queue {
   /// owner was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() {
     const detail::single_user guard(in_use_);
-    engine_.poll(ledger_.entered());
+    dispatcher_.poll(ledger_.entered());
     harvest();
     return collect();
   }
@@ -198,13 +198,13 @@ class basic_asio_queue {
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
     const detail::single_user guard(in_use_);
     const typename Clock::time_point end(detail::saturate<typename Clock::duration>(deadline.time_since_epoch()));
-    engine_.poll(ledger_.entered());
+    dispatcher_.poll(ledger_.entered());
     harvest();
     while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
       const auto now = Clock::now();
       if (now >= end) break;
-      engine_.await_until(ledger_.settled(), ledger_.next_to_collect(),
-                          detail::time_after(detail::time_between(now, end)));
+      dispatcher_.await_until(ledger_.settled(), ledger_.next_to_collect(),
+                              detail::time_after(detail::time_between(now, end)));
       harvest();
     }
     return collect();
@@ -245,16 +245,16 @@ class basic_asio_queue {
 
   /// Requests submitted and not yet finished.
   [[nodiscard]] std::size_t running_requests() const noexcept {
-    return static_cast<std::size_t>(ledger_.entered() - engine_.finished());
+    return static_cast<std::size_t>(ledger_.entered() - dispatcher_.finished());
   }
 
   /// Write-backs submitted and not yet finished; at most `options().max_writebacks`.
   [[nodiscard]] std::size_t running_writebacks() const noexcept {
-    return ledger_.running_write_backs(engine_.finished());
+    return ledger_.running_write_backs(dispatcher_.finished());
   }
 
   /// All requests with a `sequence()` below this have finished.
-  [[nodiscard]] std::uint64_t completed_through() const noexcept { return engine_.finished(); }
+  [[nodiscard]] std::uint64_t completed_through() const noexcept { return dispatcher_.finished(); }
 
   /// The options it was made with.
   [[nodiscard]] const queue_options& options() const noexcept { return options_; }
@@ -276,9 +276,9 @@ class basic_asio_queue {
     return options;
   }
 
-  detail::engine& make_engine() {
+  detail::dispatcher& make_dispatcher() {
     try {
-      return detail::make_engine(executor_, options_);
+      return detail::make_dispatcher(executor_, options_);
     } catch (...) {
       pool_.close();
       throw;
@@ -287,12 +287,12 @@ class basic_asio_queue {
 
   /// Takes in what has finished.
   void harvest() noexcept {
-    ledger_.settle(engine_.finished(), [this](detail::request_block& block) { pool_.put(block); });
+    ledger_.settle(dispatcher_.finished(), [this](detail::request_record& record) { pool_.put(record); });
   }
 
   asio_request collect() noexcept {
-    detail::request_block* const block = ledger_.collect();
-    return block == nullptr ? asio_request() : asio_request(*block);
+    detail::request_record* const record = ledger_.collect();
+    return record == nullptr ? asio_request() : asio_request(*record);
   }
 
   /// Returns when one more write-back may be submitted.
@@ -301,13 +301,13 @@ class basic_asio_queue {
       harvest();
       throw_if_write_back_failed();
       if (ledger_.outstanding_write_backs() < options_.max_writebacks) return;
-      engine_.await(ledger_.settled(), ledger_.oldest_write_back());
+      dispatcher_.await(ledger_.settled(), ledger_.oldest_write_back());
     }
   }
 
   void throw_if_write_back_failed() {
     if (ledger_.failed_write_backs() == 0) return;
-    const detail::request_block& oldest = ledger_.oldest_failed_write_back();
+    const detail::request_record& oldest = ledger_.oldest_failed_write_back();
     // Made before anything counts as reported: it may throw std::bad_alloc instead.
     const write_back_error error({oldest.error, std::system_category()}, oldest.fd, oldest.offset, oldest.length);
     ledger_.mark_reported();
@@ -317,7 +317,7 @@ class basic_asio_queue {
   void finish_all() noexcept {
     harvest();
     while (ledger_.has_outstanding()) {
-      engine_.await(ledger_.settled(), ledger_.entered());
+      dispatcher_.await(ledger_.settled(), ledger_.entered());
       harvest();
     }
   }
@@ -334,14 +334,14 @@ class basic_asio_queue {
     if (is_silent) std::terminate();
   }
 
-  // All for the owner only; what it shares with the runner is in engine_.
+  // All for the owner only; what it shares with the runner is in dispatcher_.
   queue_options options_;
-  Executor executor_;        // constant
-  pool_type& pool_;          // all requests
-  detail::engine& engine_;   // those submitted
-  detail::ledger ledger_;    // the same, from submission until they are collected
-  int exceptions_before_;    // constant: exceptions that were unwinding when the queue was made
-  bool is_closing_ = false;  // inside the destructor
+  Executor executor_;               // constant
+  pool_type& pool_;                 // all requests
+  detail::dispatcher& dispatcher_;  // those submitted
+  detail::ledger ledger_;           // the same, from submission until they are collected
+  int exceptions_before_;           // constant: exceptions that were unwinding when the queue was made
+  bool is_closing_ = false;         // inside the destructor
   detail::single_user::flag in_use_;
 };
 

@@ -3,7 +3,7 @@
 /// @file
 /// The request handle: a buffer, what to do with it, and how it went.
 
-#include <asioq/detail/request_home.hpp>
+#include <asioq/detail/request/pool.hpp>
 #include <asioq/fwd.hpp>
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class asio_request {
  public:
   /// An empty handle.
   asio_request() noexcept = default;
-  asio_request(asio_request&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  asio_request(asio_request&& other) noexcept : record_(std::exchange(other.record_, nullptr)) {}
   /// Recycles what it had.
   asio_request& operator=(asio_request&& other) noexcept {
     asio_request(std::move(other)).swap(*this);
@@ -35,18 +35,18 @@ class asio_request {
   }
   /// Recycles what it has.
   ~asio_request() {
-    if (block_ != nullptr) block_->home->give_back(*block_);
+    if (record_ != nullptr) record_->home->give_back(*record_);
   }
 
   /// Exchanges what two handles have.
-  void swap(asio_request& other) noexcept { std::swap(block_, other.block_); }
+  void swap(asio_request& other) noexcept { std::swap(record_, other.record_); }
 
   /// Whether there is a request.
-  explicit operator bool() const noexcept { return block_ != nullptr; }
+  explicit operator bool() const noexcept { return record_ != nullptr; }
 
   /// The whole buffer: `queue_options::buffer_size` bytes, aligned to `buffer_alignment`. Its content survives
   /// everything but a read; after `get()` it is unspecified.
-  [[nodiscard]] std::span<std::byte> buffer() const { return {block().buffer, block().home->buffer_size()}; }
+  [[nodiscard]] std::span<std::byte> buffer() const { return {record().buffer, record().home->buffer_size()}; }
 
   /// Asks to read `length` bytes from `fd` into the start of the buffer.
   ///
@@ -111,7 +111,7 @@ class asio_request {
   /// anew; `data()` begins there, too. Throws `std::invalid_argument`, changing nothing, if that leaves the buffer or
   /// if no read or write is prepared.
   void use_from(std::size_t first) {
-    detail::request_block& its = block();
+    detail::request_record& its = record();
     if (!its.traits().transfers) throw std::invalid_argument("asioq: no transfer is prepared in the request");
     const std::size_t size = its.home->buffer_size();
     if (first > size || its.length > size - first) throw std::invalid_argument("asioq: the transfer leaves the buffer");
@@ -121,38 +121,38 @@ class asio_request {
   }
 
   /// Attaches a pointer of the caller's, which `user_data()` gives back until the request is recycled.
-  void set_user_data(void* data) { block().user_data = data; }
+  void set_user_data(void* data) { record().user_data = data; }
   /// What `set_user_data` attached; null before.
-  [[nodiscard]] void* user_data() const { return block().user_data; }
+  [[nodiscard]] void* user_data() const { return record().user_data; }
 
   /// How it went: empty on success and before the request has run, else an errno value in `std::system_category()`.
   /// `std::errc::operation_canceled` means that it was not carried out; see `failure_policy::hold`.
-  [[nodiscard]] std::error_code error() const { return {block().error, std::system_category()}; }
+  [[nodiscard]] std::error_code error() const { return {record().error, std::system_category()}; }
   /// Bytes transferred, also those before an error.
-  [[nodiscard]] std::size_t bytes_transferred() const { return block().transferred; }
+  [[nodiscard]] std::size_t bytes_transferred() const { return record().transferred; }
   /// The first `bytes_transferred()` bytes of the buffer, or of its part that `use_from` chose.
-  [[nodiscard]] std::span<std::byte> data() const { return {block().data, block().transferred}; }
+  [[nodiscard]] std::span<std::byte> data() const { return {record().data, record().transferred}; }
 
   /// What is prepared; `asio_op::free` if nothing is. It stays after the request has run.
-  [[nodiscard]] asio_op op() const { return block().op; }
+  [[nodiscard]] asio_op op() const { return record().op; }
   /// The descriptor of the prepared operation; -1 if nothing is prepared.
-  [[nodiscard]] int fd() const { return block().fd; }
+  [[nodiscard]] int fd() const { return record().fd; }
   /// Bytes asked for; 0 if nothing is prepared, and for operations that concern no range.
-  [[nodiscard]] std::size_t length() const { return block().length; }
+  [[nodiscard]] std::size_t length() const { return record().length; }
   /// Where, in bytes from the start of the file, or `current_position`; for truncate, the size asked for.
-  [[nodiscard]] std::uint64_t offset() const { return block().offset; }
+  [[nodiscard]] std::uint64_t offset() const { return record().offset; }
   /// The number of its last submission in its queue, counted from 0.
-  [[nodiscard]] std::uint64_t sequence() const { return block().sequence; }
+  [[nodiscard]] std::uint64_t sequence() const { return record().sequence; }
 
  private:
   template <queue_executor Executor, class Allocator>
   friend class basic_asio_queue;
 
-  explicit asio_request(detail::request_block& block) noexcept : block_(&block) {}
+  explicit asio_request(detail::request_record& record) noexcept : record_(&record) {}
 
-  [[nodiscard]] detail::request_block& block() const {
-    if (block_ == nullptr) throw std::invalid_argument("asioq: the request handle is empty");
-    return *block_;
+  [[nodiscard]] detail::request_record& record() const {
+    if (record_ == nullptr) throw std::invalid_argument("asioq: the request handle is empty");
+    return *record_;
   }
 
   static void check_range(std::uint64_t offset, std::uint64_t length) {
@@ -161,13 +161,13 @@ class asio_request {
   }
 
   void prepare_transfer(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
-    if (length > block().home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
+    if (length > record().home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
     if (offset != current_position) check_range(offset, length);
     prepare(op, fd, length, offset);
   }
 
   void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
-    detail::request_block& its = block();
+    detail::request_record& its = record();
     if (fd < 0) throw std::invalid_argument("asioq: the file descriptor is negative");
     its.op = op;
     its.fd = fd;
@@ -178,7 +178,7 @@ class asio_request {
     its.transferred = 0;
   }
 
-  detail::request_block* block_ = nullptr;
+  detail::request_record* record_ = nullptr;
 };
 
 /// Exchanges what two handles have.

@@ -3,8 +3,8 @@
 /// @file
 /// Threads that run the requests of any number of queues.
 
-#include <asioq/detail/spin.hpp>
-#include <asioq/detail/task_ring.hpp>
+#include <asioq/detail/support/spin.hpp>
+#include <asioq/detail/support/task_ring.hpp>
 #include <asioq/executor.hpp>
 
 #include <atomic>

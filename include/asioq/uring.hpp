@@ -4,7 +4,7 @@
 /// An executor on Linux's io_uring. Needs liburing (2.3 or later); the other headers do not.
 
 #include <asioq/default_executor.hpp>
-#include <asioq/detail/single_user.hpp>
+#include <asioq/detail/support/single_user.hpp>
 #include <asioq/io_executor.hpp>
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* A model of asioq::detail::serial_engine (include/asioq/detail/serial_engine.hpp) for spin: the owner makes every
+/* A model of asioq::detail::strict_dispatcher (include/asioq/detail/dispatch/strict_dispatcher.hpp) for spin: the owner makes every
  * choice of up to OPS calls with up to N requests, in every interleaving with every behaviour of the executor. Names
  * are those of the C++ code.
  *

@@ -1,3 +1,3 @@
 #include "engine.hpp"
 
-template class asioq::detail::io_engine<asioq_test::any_io_executor>;
+template class asioq::detail::io_dispatcher<asioq_test::any_io_executor>;

@@ -2,8 +2,8 @@
 // once.
 #pragma once
 
-#include <asioq/detail/io_engine.hpp>
+#include <asioq/detail/dispatch/io_dispatcher.hpp>
 
 #include "any_io_executor.hpp"
 
-extern template class asioq::detail::io_engine<asioq_test::any_io_executor>;
+extern template class asioq::detail::io_dispatcher<asioq_test::any_io_executor>;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/sync.hpp>
+#include <asioq/detail/support/sync.hpp>
 
 #include <chrono>
 #include <cstdint>

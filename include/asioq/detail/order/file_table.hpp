@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/merging.hpp>
+#include <asioq/detail/transfer/merging.hpp>
 #include <asioq/file_facts.hpp>
 
 #include <algorithm>

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <asioq/detail/batch.hpp>
-#include <asioq/detail/carry_out.hpp>
-#include <asioq/detail/failure_log.hpp>
-#include <asioq/detail/fifo.hpp>
-#include <asioq/detail/file_probe.hpp>
-#include <asioq/detail/merging.hpp>
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/sync.hpp>
-#include <asioq/detail/task_engine.hpp>
+#include <asioq/detail/dispatch/carry_out.hpp>
+#include <asioq/detail/dispatch/task_dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/request/fifo.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/support/sync.hpp>
+#include <asioq/detail/transfer/batch.hpp>
+#include <asioq/detail/transfer/merging.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -52,18 +52,18 @@ namespace asioq::detail {
 ///    consistent, so either the owner sees that there is no runner and carries out requests itself, or the runner sees
 ///    the owner and wakes it.
 /// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the
-///    queue's destructor waits. The engine itself is shared with the task on its way: see task_engine.
-class serial_engine final : public task_engine {
+///    queue's destructor waits. The dispatcher itself is shared with the task on its way: see task_dispatcher.
+class strict_dispatcher final : public task_dispatcher {
  public:
-  serial_engine(executor_reference executor, failure_policy on_failure)
-      : task_engine(executor), failures_(on_failure) {}
+  strict_dispatcher(executor_reference executor, failure_policy on_failure)
+      : task_dispatcher(executor), failures_(on_failure) {}
 
-  void submit(request_block& block) override {
+  void submit(request_record& record) override {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     std::uintptr_t pushed = 0;
     do {
-      block.next = newest(old);
-      pushed = reinterpret_cast<std::uintptr_t>(&block) | flags(old);
+      record.next = newest(old);
+      pushed = reinterpret_cast<std::uintptr_t>(&record) | flags(old);
       if ((old & (running | scheduled)) == 0) pushed |= scheduled;
       // Release: pairs with the acquire in refill().
     } while (!word_.compare_exchange_weak(old, pushed, std::memory_order_release, std::memory_order_relaxed));
@@ -113,11 +113,11 @@ class serial_engine final : public task_engine {
   static constexpr std::uintptr_t running = 1;
   static constexpr std::uintptr_t scheduled = 2;
   static constexpr std::uintptr_t all_flags = 3;
-  static_assert(alignof(request_block) > all_flags);
+  static_assert(alignof(request_record) > all_flags);
 
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
-  static request_block* newest(std::uintptr_t word) noexcept {
-    return reinterpret_cast<request_block*>(word & ~all_flags);
+  static request_record* newest(std::uintptr_t word) noexcept {
+    return reinterpret_cast<request_record*>(word & ~all_flags);
   }
 
   /// A task begins: it is the runner, if there is none.
@@ -166,11 +166,11 @@ class serial_engine final : public task_engine {
     if (!ready_.empty()) return true;
     if (newest(word_.load(std::memory_order_relaxed)) == nullptr) return false;
     // Acquire: pairs with the release in submit().
-    request_block* block = newest(word_.fetch_and(all_flags, std::memory_order_acquire));
-    while (block != nullptr) {
-      request_block* const older = block->next;
-      ready_.push_front(*block);
-      block = older;
+    request_record* record = newest(word_.fetch_and(all_flags, std::memory_order_acquire));
+    while (record != nullptr) {
+      request_record* const older = record->next;
+      ready_.push_front(*record);
+      record = older;
     }
     return true;
   }
@@ -252,7 +252,7 @@ class serial_engine final : public task_engine {
   alignas(64) atomic<std::uintptr_t> word_ = 0;
 
   // The runner's, handed on with `running`.
-  alignas(64) block_fifo<&request_block::next> ready_;  // taken from the inbox, oldest first
+  alignas(64) record_fifo<&request_record::next> ready_;  // taken from the inbox, oldest first
   failure_log failures_;
   merging_probe merging_of_;
 };

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <asioq/detail/merging.hpp>
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/transfer.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/transfer/merging.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
 
 #include <sys/uio.h>
 
@@ -22,25 +22,27 @@ namespace asioq::detail {
 /// of the file, is then done request by request: so errors and lengths are those of each.
 class batch {
  public:
-  explicit batch(request_block& first) noexcept : bytes_(first.length) { requests_[0] = &first; }
+  explicit batch(request_record& first) noexcept : bytes_(first.length) { requests_[0] = &first; }
 
   /// The requests, oldest first.
-  [[nodiscard]] std::span<request_block* const> requests() const noexcept { return std::span(requests_).first(count_); }
+  [[nodiscard]] std::span<request_record* const> requests() const noexcept {
+    return std::span(requests_).first(count_);
+  }
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
   /// Whether the request continues the last one, by what is known without asking, and there is room for it.
-  [[nodiscard]] bool is_continued_by(const request_block& block) const noexcept {
-    const request_block& last = *requests_[count_ - 1];
-    if (block.fd != last.fd || count_ == most || bytes_ + block.length > most_bytes) return false;
-    const operation_traits traits = block.traits();
+  [[nodiscard]] bool is_continued_by(const request_record& record) const noexcept {
+    const request_record& last = *requests_[count_ - 1];
+    if (record.fd != last.fd || count_ == most || bytes_ + record.length > most_bytes) return false;
+    const operation_traits traits = record.traits();
     if (!traits.transfers || traits.writes != last.traits().writes || !last.traits().transfers) return false;
-    if (last.length == 0 || block.length == 0) return false;
-    return last.at_position() ? block.at_position() : block.offset == last.offset + last.length;
+    if (last.length == 0 || record.length == 0) return false;
+    return last.at_position() ? record.at_position() : record.offset == last.offset + last.length;
   }
 
-  void take(request_block& block) noexcept {
-    requests_[count_++] = &block;
-    bytes_ += block.length;
+  void take(request_record& record) noexcept {
+    requests_[count_++] = &record;
+    bytes_ += record.length;
   }
 
   /// Carries out all, of which there are more than one. Each one's `error` and `transferred` are 0 before. Returns
@@ -48,12 +50,12 @@ class batch {
   bool perform() noexcept {
     bool succeeded = true;
     std::int64_t transferred = transfer();
-    for (request_block* const block : requests()) {
-      const std::int64_t part = std::min(transferred, static_cast<std::int64_t>(block->length));
+    for (request_record* const record : requests()) {
+      const std::int64_t part = std::min(transferred, static_cast<std::int64_t>(record->length));
       transferred -= part;
       std::size_t from = 0;
-      if (part == 0 || advance(*block, from, part)) finish(*block, from);
-      succeeded = succeeded && block->error == 0;
+      if (part == 0 || advance(*record, from, part)) finish(*record, from);
+      succeeded = succeeded && record->error == 0;
     }
     return succeeded;
   }
@@ -67,8 +69,8 @@ class batch {
   [[nodiscard]] std::int64_t transfer() const noexcept {
     std::array<iovec, most> parts;
     std::ranges::transform(requests(), parts.begin(),
-                           [](const request_block* block) { return iovec{block->data, block->length}; });
-    const request_block& first = *requests_[0];
+                           [](const request_record* record) { return iovec{record->data, record->length}; });
+    const request_record& first = *requests_[0];
     const int count = static_cast<int>(count_);
     const auto offset = static_cast<off_t>(first.offset);
     const bool writes = first.traits().writes;
@@ -81,7 +83,7 @@ class batch {
     return std::max<std::int64_t>(answer, 0);  // why it has failed is found out for each
   }
 
-  std::array<request_block*, most> requests_;  // the first count_
+  std::array<request_record*, most> requests_;  // the first count_
   std::size_t count_ = 1;
   std::size_t bytes_ = 0;
 };

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <asioq/detail/fifo.hpp>
-#include <asioq/detail/request_block.hpp>
+#include <asioq/detail/request/fifo.hpp>
+#include <asioq/detail/request/record.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -13,43 +13,43 @@ namespace asioq::detail {
 class ledger {
  public:
   /// Enters a request, the youngest.
-  void enter(request_block& block) noexcept {
-    outstanding_.push_back(block);
-    (block.op == asio_op::write_back ? write_backs_ : others_).push_back(block);
+  void enter(request_record& record) noexcept {
+    outstanding_.push_back(record);
+    (record.op == asio_op::write_back ? write_backs_ : others_).push_back(record);
     ++entered_;
-    if (block.op == asio_op::write_back) ++outstanding_write_backs_;
+    if (record.op == asio_op::write_back) ++outstanding_write_backs_;
   }
 
   /// Takes in that the first `finished` requests have finished. `recycle` gets each write-back that succeeded.
   template <class Recycle>
   void settle(std::uint64_t finished, Recycle recycle) noexcept {
     while (settled_ != finished) {
-      request_block& block = outstanding_.pop_front();
+      request_record& record = outstanding_.pop_front();
       ++settled_;
-      const bool failed = block.error != 0;
+      const bool failed = record.error != 0;
       if (failed) has_failed_ = true;
-      if (block.op == asio_op::write_back) {
+      if (record.op == asio_op::write_back) {
         write_backs_.pop_front();
         --outstanding_write_backs_;
         if (!failed) {
-          recycle(block);
+          recycle(record);
           continue;
         }
         ++failed_write_backs_;
       } else {
         others_.pop_front();
       }
-      collectable_.push_back(block);
+      collectable_.push_back(record);
     }
   }
 
   /// The oldest finished request that needs collecting; null if there is none. It is the caller's then.
-  request_block* collect() noexcept {
+  request_record* collect() noexcept {
     if (collectable_.empty()) return nullptr;
-    request_block& block = collectable_.pop_front();
-    if (block.op == asio_op::write_back) --failed_write_backs_;
-    if (is_loss(block)) owner_was_told_ = true;
-    return &block;
+    request_record& record = collectable_.pop_front();
+    if (record.op == asio_op::write_back) --failed_write_backs_;
+    if (is_loss(record)) owner_was_told_ = true;
+    return &record;
   }
 
   /// Says that the owner has dealt with the failures up to now, if there were any.
@@ -61,22 +61,22 @@ class ledger {
   }
 
   /// The oldest failed write-back that needs collecting; there must be one.
-  [[nodiscard]] const request_block& oldest_failed_write_back() const noexcept {
-    const request_block* block = collectable_.front();
-    while (block->op != asio_op::write_back) block = block->next;
-    return *block;
+  [[nodiscard]] const request_record& oldest_failed_write_back() const noexcept {
+    const request_record* record = collectable_.front();
+    while (record->op != asio_op::write_back) record = record->next;
+    return *record;
   }
 
   /// The owner has been told of all failed write-backs.
   void mark_reported() noexcept {
     owner_was_told_ = true;
-    for (request_block* block = collectable_.front(); block != nullptr; block = block->next)
-      if (block->op == asio_op::write_back) block->reported = true;
+    for (request_record* record = collectable_.front(); record != nullptr; record = record->next)
+      if (record->op == asio_op::write_back) record->reported = true;
   }
 
   /// Whether the request's failure would be lost if it were not reported.
-  [[nodiscard]] static bool is_loss(const request_block& block) noexcept {
-    return block.error != 0 && block.traits().may_lose && !block.reported;
+  [[nodiscard]] static bool is_loss(const request_record& record) noexcept {
+    return record.error != 0 && record.traits().may_lose && !record.reported;
   }
 
   [[nodiscard]] bool has_outstanding() const noexcept { return !outstanding_.empty(); }
@@ -103,8 +103,8 @@ class ledger {
   /// Outstanding write-backs beyond the first `finished` requests.
   [[nodiscard]] std::size_t running_write_backs(std::uint64_t finished) const noexcept {
     std::size_t running = outstanding_write_backs_;
-    for (const request_block* block = write_backs_.front(); running != 0 && block->sequence < finished;
-         block = block->next_of_kind)
+    for (const request_record* record = write_backs_.front(); running != 0 && record->sequence < finished;
+         record = record->next_of_kind)
       --running;
     return running;
   }
@@ -112,10 +112,10 @@ class ledger {
   [[nodiscard]] std::size_t outstanding_write_backs() const noexcept { return outstanding_write_backs_; }
 
  private:
-  block_fifo<&request_block::next_later> outstanding_;    // entered and not settled, oldest first
-  block_fifo<&request_block::next_of_kind> write_backs_;  // of these, the write-backs
-  block_fifo<&request_block::next_of_kind> others_;       // and the others
-  block_fifo<&request_block::next> collectable_;          // settled and not collected, oldest first
+  record_fifo<&request_record::next_later> outstanding_;    // entered and not settled, oldest first
+  record_fifo<&request_record::next_of_kind> write_backs_;  // of these, the write-backs
+  record_fifo<&request_record::next_of_kind> others_;       // and the others
+  record_fifo<&request_record::next> collectable_;          // settled and not collected, oldest first
   std::uint64_t entered_ = 0;
   std::uint64_t settled_ = 0;
   std::uint64_t acknowledged_ = 0;

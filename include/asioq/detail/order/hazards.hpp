@@ -1,9 +1,9 @@
 #pragma once
 
-#include <asioq/detail/file_table.hpp>
-#include <asioq/detail/interval_tree.hpp>
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/waiting_list.hpp>
+#include <asioq/detail/order/file_table.hpp>
+#include <asioq/detail/order/interval_tree.hpp>
+#include <asioq/detail/order/waiting_list.hpp>
+#include <asioq/detail/request/record.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -27,72 +27,72 @@ class hazards {
  public:
   /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run;
   /// otherwise it is in the list of another.
-  bool add(request_block& block, open_file& file, file_table& files) noexcept {
+  bool add(request_record& record, open_file& file, file_table& files) noexcept {
     constexpr std::uint64_t file_end = file_facts::unlimited;
-    const operation_traits traits = block.traits();
-    const bool is_of_a_range = traits.of_a_range && !block.at_position() && !file.facts.is_stream && !file.closes &&
+    const operation_traits traits = record.traits();
+    const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
                                !(traits.writes && file.facts.appends);
-    std::uint64_t begin = is_of_a_range ? block.offset : 0;
-    std::uint64_t end = is_of_a_range ? block.offset + block.length : file_end;
-    block.excludes = !is_of_a_range || traits.writes;
-    if (!block.excludes && end > file.facts.size) {
+    std::uint64_t begin = is_of_a_range ? record.offset : 0;
+    std::uint64_t end = is_of_a_range ? record.offset + record.length : file_end;
+    record.excludes = !is_of_a_range || traits.writes;
+    if (!record.excludes && end > file.facts.size) {
       begin = std::min(begin, file.facts.size);
       end = file_end;
     }
-    block.range::begin = {file.id, begin};
-    block.range::end = {file.id, end};
-    block.age = block.sequence;
-    if (block.op == asio_op::truncate) files.cut(file, block.sequence, block.offset);
+    record.range::begin = {file.id, begin};
+    record.range::end = {file.id, end};
+    record.age = record.sequence;
+    if (record.op == asio_op::truncate) files.cut(file, record.sequence, record.offset);
     if (traits.ends_number) file.closes = true;
-    request_block* const previous = youngest_;
-    youngest_ = &block;
-    tree_of(block).insert(block);
+    request_record* const previous = youngest_;
+    youngest_ = &record;
+    tree_of(record).insert(record);
     if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id)
-      return may_run(block);
-    block.waits_for_all = true;
-    append(previous->waiters, block);
+      return may_run(record);
+    record.waits_for_all = true;
+    append(previous->waiters, record);
     return false;
   }
 
   /// Removes a request that has finished and calls `unblocked` for each that may run now.
   template <class Unblocked>
-  void remove(request_block& block, Unblocked unblocked) noexcept {
-    forget(block);
-    while (request_block* const waiter = block.waiters.first) {
+  void remove(request_record& record, Unblocked unblocked) noexcept {
+    forget(record);
+    while (request_record* const waiter = record.waiters.first) {
       leave_list(*waiter);
       if (waiter->waits_for_all || may_run(*waiter)) unblocked(*waiter);
     }
   }
 
   /// Removes a request that has not run and for which none waits.
-  void forget(request_block& block) noexcept {
-    tree_of(block).erase(block);
-    if (youngest_ == &block) youngest_ = nullptr;
+  void forget(request_record& record) noexcept {
+    tree_of(record).erase(record);
+    if (youngest_ == &record) youngest_ = nullptr;
   }
 
  private:
-  static bool excludes_whole_file(const request_block& block) noexcept {
-    return block.excludes && block.range::begin.offset == 0 && block.range::end.offset == file_facts::unlimited;
+  static bool excludes_whole_file(const request_record& record) noexcept {
+    return record.excludes && record.range::begin.offset == 0 && record.range::end.offset == file_facts::unlimited;
   }
 
   /// Puts the request into the list of the youngest that is in its way, if there is one.
-  bool may_run(request_block& block) noexcept {
-    block.waits_for_all = false;
-    range* in_the_way = excluding_.find_youngest(block);
-    if (block.excludes) {
-      range* const reader = sharing_.find_youngest(block);
+  bool may_run(request_record& record) noexcept {
+    record.waits_for_all = false;
+    range* in_the_way = excluding_.find_youngest(record);
+    if (record.excludes) {
+      range* const reader = sharing_.find_youngest(record);
       if (in_the_way == nullptr || (reader != nullptr && reader->age > in_the_way->age)) in_the_way = reader;
     }
     if (in_the_way == nullptr) return true;
-    append(static_cast<ordering_part*>(in_the_way)->waiters, block);
+    append(static_cast<ordering_part*>(in_the_way)->waiters, record);
     return false;
   }
 
-  interval_tree& tree_of(const request_block& block) noexcept { return block.excludes ? excluding_ : sharing_; }
+  interval_tree& tree_of(const request_record& record) noexcept { return record.excludes ? excluding_ : sharing_; }
 
   interval_tree excluding_;
   interval_tree sharing_;
-  request_block* youngest_ = nullptr;  // the last one added, unless it has been removed
+  request_record* youngest_ = nullptr;  // the last one added, unless it has been removed
 };
 
 }  // namespace asioq::detail

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <asioq/asio_op.hpp>
-#include <asioq/detail/range.hpp>
+#include <asioq/detail/request/range.hpp>
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
@@ -11,7 +11,7 @@
 namespace asioq::detail {
 
 class request_home;
-struct request_block;
+struct request_record;
 
 /// What a request asks for. Set by the holder of the handle, constant while submitted.
 struct request_values {
@@ -43,12 +43,12 @@ struct request_outcome {
 
 /// Requests that wait for the same thing, in the order in which they came; a request is in at most one such list.
 struct waiting_list {
-  request_block* first = nullptr;
-  request_block* last = nullptr;
+  request_record* first = nullptr;
+  request_record* last = nullptr;
 };
 
 /// A request's part in the order of requests that may run at the same time, which alone uses it: see
-/// `concurrent_order`.
+/// `schedule`.
 struct ordering_part : range {
   enum class state : unsigned char { outside, unclassified, blocked, ready, in_flight, done };
 
@@ -57,8 +57,8 @@ struct ordering_part : range {
   bool waits_for_all = false;        // the request it waits for excludes the whole file, so none older is in the way
   unsigned rank = 0;                 // see ready_queue
   waiting_list* waits_in = nullptr;  // the list it is in
-  request_block* before = nullptr;   // its neighbours there
-  request_block* behind = nullptr;
+  request_record* before = nullptr;  // its neighbours there
+  request_record* behind = nullptr;
   waiting_list waiters;  // the requests that wait for this one
 };
 
@@ -74,21 +74,21 @@ struct io_part : io_operation {
 /// submission until the count of finished requests covers it. Each dispatcher says how it changes hands.
 ///
 /// Aligned to a cache line, so that neighbours in use on different threads do not disturb each other, and so that the
-/// low bits of its address are free for the flags of `serial_engine`.
-struct alignas(64) request_block : request_values, request_outcome, ordering_part, io_part {
+/// low bits of its address are free for the flags of `strict_dispatcher`.
+struct alignas(64) request_record : request_values, request_outcome, ordering_part, io_part {
   // What is asked for, not the step that it is at.
   using request_values::fd;
   using request_values::length;
   using request_values::offset;
   using request_values::op;
 
-  request_block(request_home* its_home, std::byte* its_buffer) noexcept : home(its_home), buffer(its_buffer) {
+  request_record(request_home* its_home, std::byte* its_buffer) noexcept : home(its_home), buffer(its_buffer) {
     data = its_buffer;
   }
 
-  request_block* next = nullptr;          // in the one list that holds it, for the holder of that list
-  request_block* next_later = nullptr;    // owner only: the request submitted after this one
-  request_block* next_of_kind = nullptr;  // owner only: the next in the ledger's list of its kind
+  request_record* next = nullptr;          // in the one list that holds it, for the holder of that list
+  request_record* next_later = nullptr;    // owner only: the request submitted after this one
+  request_record* next_of_kind = nullptr;  // owner only: the next in the ledger's list of its kind
   request_home* const home;
   std::byte* const buffer;
 };

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <asioq/detail/batch.hpp>
-#include <asioq/detail/concurrent_order.hpp>
-#include <asioq/detail/file_probe.hpp>
-#include <asioq/detail/merging.hpp>
-#include <asioq/detail/sync.hpp>
-#include <asioq/detail/task_engine.hpp>
+#include <asioq/detail/dispatch/task_dispatcher.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/support/sync.hpp>
+#include <asioq/detail/transfer/batch.hpp>
+#include <asioq/detail/transfer/merging.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -16,7 +16,7 @@
 
 namespace asioq::detail {
 
-/// Runs requests of one queue at the same time where `concurrent_order` allows it, on an executor that runs tasks.
+/// Runs requests of one queue at the same time where `schedule` allows it, on an executor that runs tasks.
 ///
 /// The order is in `order_`, under `mutex_`, which is never held across I/O, a question to the kernel, a call of the
 /// executor or a wake-up. A task is a worker: it answers what the order has to know about a file, takes the oldest
@@ -35,20 +35,20 @@ namespace asioq::detail {
 ///   finds itself inside such a call of the same thread leaves: the outer worker goes on with what there is to do.
 /// - The executor is used by the owner and by workers. A worker in `handing_over_` keeps the queue's destructor
 ///   waiting.
-class concurrent_engine final : public task_engine {
+class concurrent_dispatcher final : public task_dispatcher {
  public:
-  concurrent_engine(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
-      : task_engine(executor), order_(max_in_flight, on_failure) {}
+  concurrent_dispatcher(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
+      : task_dispatcher(executor), order_(max_in_flight, on_failure) {}
 
-  void submit(request_block& block) override {
+  void submit(request_record& record) override {
     lock_type lock(mutex_);
-    order_.add(block);
+    order_.add(record);
     if (!needs_task(0)) return;
     try {
       add_task(lock);
     } catch (...) {
       // Too late if a worker has begun it: then it is submitted, and the task was not needed.
-      if (order_.withdraw(block)) throw;
+      if (order_.withdraw(record)) throw;
     }
   }
 
@@ -100,14 +100,14 @@ class concurrent_engine final : public task_engine {
     lock_type lock(mutex_);
     --pending_;
     if (is_inside_execute()) return;
-    bool runs_inside_execute = false;  // the executor has run a task of this engine inside `execute`
+    bool runs_inside_execute = false;  // the executor has run a task of this dispatcher inside `execute`
     for (std::size_t carried_out = 0;;) {
       settle(lock);
       if (!runs_inside_execute) runs_inside_execute = call_for_help(lock, 1);
       if (order_.has_question()) {
         answer(lock);
-      } else if (request_block* const block = order_.next()) {
-        carried_out += carry_out(*block, lock);
+      } else if (request_record* const record = order_.next()) {
+        carried_out += carry_out(*record, lock);
       } else {
         break;
       }
@@ -132,7 +132,7 @@ class concurrent_engine final : public task_engine {
     lock_type lock(mutex_);
     const std::uint64_t before = finished();
     if (order_.has_question()) answer(lock);
-    if (request_block* const block = order_.next_to_finish()) carry_out(*block, lock);
+    if (request_record* const record = order_.next_to_finish()) carry_out(*record, lock);
     settle(lock);
     try {
       while (needs_task(0)) add_task(lock);
@@ -142,15 +142,15 @@ class concurrent_engine final : public task_engine {
   }
 
   /// Carries out the request, and those that continue it and may start. Returns how many that were.
-  std::size_t carry_out(request_block& block, lock_type& lock) noexcept {
-    batch requests(block);
+  std::size_t carry_out(request_record& record, lock_type& lock) noexcept {
+    batch requests(record);
     if (!order_.failures().holds()) gather(requests, lock);
-    if (order_.failures().needs_file(block)) {
+    if (order_.failures().needs_file(record)) {
       lock.unlock();
-      const file_identity file = file_probe().identity(block.fd);
+      const file_identity file = file_probe().identity(record.fd);
       lock.lock();
-      if (const int error = order_.failures().admits(block, file); error != 0) {
-        order_.cancel(block, error);
+      if (const int error = order_.failures().admits(record, file); error != 0) {
+        order_.cancel(record, error);
         return 1;
       }
     }
@@ -159,19 +159,19 @@ class concurrent_engine final : public task_engine {
     if (requests.size() > 1) {
       requests.perform();
     } else {
-      finish(block);
-      if (block.error != 0 && failure_log::needs_file_of_failed(block)) file = file_probe().identity(block.fd);
+      finish(record);
+      if (record.error != 0 && failure_log::needs_file_of_failed(record)) file = file_probe().identity(record.fd);
     }
     lock.lock();
-    for (request_block* const one : requests.requests()) order_.complete(*one, file);
+    for (request_record* const one : requests.requests()) order_.complete(*one, file);
     return requests.size();
   }
 
   /// Adds what continues the batch and may start. Unlocks for a while.
   void gather(batch& requests, lock_type& lock) noexcept {
-    const request_block& first = *requests.requests()[0];
+    const request_record& first = *requests.requests()[0];
     const open_file* file = order_.file_of(first);
-    const auto continues = [&](const request_block& other) { return requests.is_continued_by(other); };
+    const auto continues = [&](const request_record& other) { return requests.is_continued_by(other); };
     if (file == nullptr || !order_.has_next_that(continues)) return;
     if (!file->merging_is_known) {
       lock.unlock();
@@ -182,8 +182,8 @@ class concurrent_engine final : public task_engine {
     }
     if (!file->merges.allows(first)) return;
     while (order_.has_next_that(
-        [&](const request_block& other) { return continues(other) && file->merges.allows(other); })) {
-      request_block* const more = order_.next();
+        [&](const request_record& other) { return continues(other) && file->merges.allows(other); })) {
+      request_record* const more = order_.next();
       if (more == nullptr) return;
       requests.take(*more);
     }
@@ -191,7 +191,7 @@ class concurrent_engine final : public task_engine {
 
   /// Finds out what the order has to know about a file.
   void answer(lock_type& lock) noexcept {
-    const concurrent_order::question asked = order_.ask();
+    const schedule::question asked = order_.ask();
     lock.unlock();
     const file_facts facts = file_probe().facts(asked.fd);
     lock.lock();
@@ -240,7 +240,7 @@ class concurrent_engine final : public task_engine {
     return ran_inside;
   }
 
-  /// Whether this thread is inside a call of the executor by a worker of this engine.
+  /// Whether this thread is inside a call of the executor by a worker of this dispatcher.
   bool is_inside_execute() noexcept {
     for (const caller* one = handing_over_; one != nullptr; one = one->next) {
       if (one->thread != this_thread()) continue;
@@ -267,7 +267,7 @@ class concurrent_engine final : public task_engine {
   static constexpr std::uint64_t never = ~std::uint64_t{0} - 1;  // what `finished_` does not reach
 
   mutex mutex_;  // for all below
-  concurrent_order order_;
+  schedule order_;
   std::size_t pending_ = 0;                // tasks handed over, or about to be, and not begun
   std::uint64_t failed_ = 0;               // as of the last settle()
   caller* handing_over_ = nullptr;         // workers that are calling the executor

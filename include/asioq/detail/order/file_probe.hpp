@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/file_identity.hpp>
+#include <asioq/detail/order/file_identity.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/io_executor.hpp>
 

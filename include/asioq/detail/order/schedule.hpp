@@ -1,12 +1,12 @@
 #pragma once
 
-#include <asioq/detail/failure_log.hpp>
-#include <asioq/detail/fifo.hpp>
-#include <asioq/detail/file_table.hpp>
-#include <asioq/detail/hazards.hpp>
-#include <asioq/detail/merging.hpp>
-#include <asioq/detail/ready_queue.hpp>
-#include <asioq/detail/request_block.hpp>
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_table.hpp>
+#include <asioq/detail/order/hazards.hpp>
+#include <asioq/detail/order/ready_queue.hpp>
+#include <asioq/detail/request/fifo.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/transfer/merging.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
 
@@ -41,7 +41,7 @@ namespace asioq::detail {
 ///    on its file, so it inherits exactly the errors that it would inherit in a serial run. Under
 ///    `failure_policy::hold`, what has begun before the failure goes on; nothing younger begins.
 /// 5. Completion. Requests are counted as finished from the oldest on, as far as all are done.
-class concurrent_order {
+class schedule {
   using state = ordering_part::state;
 
  public:
@@ -54,15 +54,15 @@ class concurrent_order {
   };
 
   /// `max_in_flight` of 1 is strict order, which needs no facts. May throw `std::bad_alloc`.
-  concurrent_order(std::size_t max_in_flight, failure_policy on_failure)
+  schedule(std::size_t max_in_flight, failure_policy on_failure)
       : max_in_flight_(max_in_flight), failures_(on_failure) {}
 
   /// Adds a request, the youngest. May throw `std::bad_alloc`; then it has not been added.
-  void add(request_block& block) {
+  void add(request_record& record) {
     if (unfinished_.empty() || max_in_flight_ == 1) {
-      make_ready_in_order(block);
+      make_ready_in_order(record);
       if (max_in_flight_ != 1) {
-        alone_ = &block;
+        alone_ = &record;
         alone_has_entry_ = false;
       }
     } else {
@@ -70,40 +70,40 @@ class concurrent_order {
         files_.use(alone_->fd);
         alone_has_entry_ = true;
       }
-      files_.use(block.fd);
-      block.progress = state::unclassified;
+      files_.use(record.fd);
+      record.progress = state::unclassified;
     }
-    unfinished_.push_back(block);
-    if (block.op == asio_op::truncate) {
+    unfinished_.push_back(record);
+    if (record.op == asio_op::truncate) {
       ++truncates_;
       ++unfinished_truncates_;
     }
-    if (block.progress != state::unclassified) return;
-    if (first_unclassified_ == nullptr) first_unclassified_ = &block;
+    if (record.progress != state::unclassified) return;
+    if (first_unclassified_ == nullptr) first_unclassified_ = &record;
     classify();
   }
 
   /// Takes back the youngest request; returns false, and does not, if that is too late.
-  bool withdraw(request_block& block) noexcept {
-    switch (block.progress) {
+  bool withdraw(request_record& record) noexcept {
+    switch (record.progress) {
       case state::unclassified:
-        if (first_unclassified_ == &block) first_unclassified_ = nullptr;
-        files_.release(block.fd);
+        if (first_unclassified_ == &record) first_unclassified_ = nullptr;
+        files_.release(record.fd);
         break;
       case state::blocked:
-        leave_list(block);
-        forget(block);
+        leave_list(record);
+        forget(record);
         break;
       case state::ready:
-        if (!ready_.withdraw(block)) return false;
-        forget(block);
+        if (!ready_.withdraw(record)) return false;
+        forget(record);
         break;
       default:
         return false;
     }
-    if (block.op == asio_op::truncate) --unfinished_truncates_;
-    block.progress = state::outside;
-    unfinished_.pop_back(block);
+    if (record.op == asio_op::truncate) --unfinished_truncates_;
+    record.progress = state::outside;
+    unfinished_.pop_back(record);
     return true;
   }
 
@@ -128,10 +128,10 @@ class concurrent_order {
   }
 
   /// The oldest request that may start, in flight from here on; null if none may start now.
-  request_block* next() noexcept {
+  request_record* next() noexcept {
     while (in_flight_ < max_in_flight_ && ready_.size() > 0) {
-      request_block& block = ready_.pop();
-      if (start(block)) return &block;
+      request_record& record = ready_.pop();
+      if (start(record)) return &record;
     }
     return nullptr;
   }
@@ -144,10 +144,10 @@ class concurrent_order {
 
   /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before
   /// it.
-  request_block* next_to_finish() noexcept {
+  request_record* next_to_finish() noexcept {
     while (in_flight_ < max_in_flight_ && has_next_to_finish()) {
-      request_block& block = ready_.pop();  // the same
-      if (start(block)) return &block;
+      request_record& record = ready_.pop();  // the same
+      if (start(record)) return &record;
     }
     return nullptr;
   }
@@ -157,13 +157,13 @@ class concurrent_order {
   }
 
   /// What is known of the file of a request in flight; null while it is alone.
-  [[nodiscard]] const open_file* file_of(const request_block& block) noexcept {
-    return &block == alone_ ? nullptr : &files_.at(block.fd);
+  [[nodiscard]] const open_file* file_of(const request_record& record) noexcept {
+    return &record == alone_ ? nullptr : &files_.at(record.fd);
   }
 
   /// Takes in whether requests of the classified request's descriptor may be merged.
-  void learn(const request_block& block, const merging& merges) noexcept {
-    open_file& file = files_.at(block.fd);
+  void learn(const request_record& record, const merging& merges) noexcept {
+    open_file& file = files_.at(record.fd);
     file.merges = merges;
     file.merging_is_known = true;
   }
@@ -173,32 +173,32 @@ class concurrent_order {
 
   /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be
   /// withdrawn.
-  void put_back(request_block& block, bool is_youngest) noexcept {
+  void put_back(request_record& record, bool is_youngest) noexcept {
     --in_flight_;
-    block.progress = state::ready;
+    record.progress = state::ready;
     if (is_youngest)
-      ready_.push_youngest(block);
+      ready_.push_youngest(record);
     else
-      ready_.push(block);
+      ready_.push(record);
   }
 
   /// The request has been carried out and its results are set; it has failed by itself if it has an error.
-  void complete(request_block& block, const file_identity& file = {}) noexcept {
-    if (block.error != 0) failures_.record(block, file);
-    end_in_flight(block);
+  void complete(request_record& record, const file_identity& file = {}) noexcept {
+    if (record.error != 0) failures_.record(record, file);
+    end_in_flight(record);
   }
 
   /// The request, in flight, ends with an error that an earlier failure decides: see `failures().admits`.
-  void cancel(request_block& block, int error) noexcept {
-    block.error = error;
-    end_in_flight(block);
+  void cancel(request_record& record, int error) noexcept {
+    record.error = error;
+    end_in_flight(record);
   }
 
   /// The request, in flight, could not be carried out to its end, for a reason that is not its file's.
-  void refuse(request_block& block, int error) noexcept {
-    block.error = error;
-    failures_.record_untried(block);
-    end_in_flight(block);
+  void refuse(request_record& record, int error) noexcept {
+    record.error = error;
+    failures_.record_untried(record);
+    end_in_flight(record);
   }
 
   /// How many requests have finished: all that are older than the oldest which has not.
@@ -210,9 +210,9 @@ class concurrent_order {
   [[nodiscard]] std::size_t startable() const noexcept { return std::min(ready_.size(), max_in_flight_ - in_flight_); }
 
  private:
-  void make_ready_in_order(request_block& block) noexcept {
-    block.progress = state::ready;
-    ready_.push_youngest(block);
+  void make_ready_in_order(request_record& record) noexcept {
+    record.progress = state::ready;
+    ready_.push_youngest(record);
   }
 
   /// Classifies requests, oldest first, as far as the facts are known.
@@ -225,34 +225,34 @@ class concurrent_order {
       alone_ = nullptr;
     }
     while (first_unclassified_ != nullptr && is_known(*first_unclassified_)) {
-      request_block& block = *first_unclassified_;
-      first_unclassified_ = block.next;
-      if (hazards_.add(block, files_.at(block.fd), files_))
-        make_ready_in_order(block);
+      request_record& record = *first_unclassified_;
+      first_unclassified_ = record.next;
+      if (hazards_.add(record, files_.at(record.fd), files_))
+        make_ready_in_order(record);
       else
-        block.progress = state::blocked;
+        record.progress = state::blocked;
     }
   }
 
-  [[nodiscard]] bool is_known(const request_block& block) noexcept { return files_.at(block.fd).is_known; }
+  [[nodiscard]] bool is_known(const request_record& record) noexcept { return files_.at(record.fd).is_known; }
 
   /// Starts a request that was ready. Returns whether it has to be carried out; otherwise it has ended at once.
-  bool start(request_block& block) noexcept {
+  bool start(request_record& record) noexcept {
     ++in_flight_;
-    block.progress = state::in_flight;
-    if (failures_.needs_file(block)) return true;  // the party that carries it out finds the file, then asks
-    block.error = failures_.admits(block);
-    if (block.error != 0) end_in_flight(block);
-    return block.error == 0;
+    record.progress = state::in_flight;
+    if (failures_.needs_file(record)) return true;  // the party that carries it out finds the file, then asks
+    record.error = failures_.admits(record);
+    if (record.error != 0) end_in_flight(record);
+    return record.error == 0;
   }
 
-  void end_in_flight(request_block& block) noexcept {
+  void end_in_flight(request_record& record) noexcept {
     --in_flight_;
-    block.progress = state::done;
-    if (block.op == asio_op::truncate) --unfinished_truncates_;
-    if (max_in_flight_ != 1) end_order_of(block);
+    record.progress = state::done;
+    if (record.op == asio_op::truncate) --unfinished_truncates_;
+    if (max_in_flight_ != 1) end_order_of(record);
     while (!unfinished_.empty() && unfinished_.front()->progress == state::done) {
-      request_block& oldest = unfinished_.pop_front();
+      request_record& oldest = unfinished_.pop_front();
       oldest.progress = state::outside;
       failures_.finished(oldest);
       ++finished_;
@@ -266,28 +266,28 @@ class concurrent_order {
     make_ready_in_order(*alone_);
   }
 
-  void end_order_of(request_block& block) noexcept {
-    if (&block != alone_) {
-      open_file& file = files_.at(block.fd);
-      if (block.traits().writes && block.transferred > 0 && !block.at_position())
-        files_.grow(file, block.sequence, block.offset + block.transferred);
-      hazards_.remove(block, [this](request_block& other) {
+  void end_order_of(request_record& record) noexcept {
+    if (&record != alone_) {
+      open_file& file = files_.at(record.fd);
+      if (record.traits().writes && record.transferred > 0 && !record.at_position())
+        files_.grow(file, record.sequence, record.offset + record.transferred);
+      hazards_.remove(record, [this](request_record& other) {
         other.progress = state::ready;
         ready_.push(other);
       });
     }
-    leave_file(block);
+    leave_file(record);
   }
 
   /// The request, which has not run, is no more.
-  void forget(request_block& block) noexcept {
-    if (&block != alone_ && max_in_flight_ != 1) hazards_.forget(block);
-    if (max_in_flight_ != 1) leave_file(block);
+  void forget(request_record& record) noexcept {
+    if (&record != alone_ && max_in_flight_ != 1) hazards_.forget(record);
+    if (max_in_flight_ != 1) leave_file(record);
   }
 
-  void leave_file(request_block& block) noexcept {
-    if (&block != alone_ || alone_has_entry_) files_.release(block.fd);
-    if (&block != alone_) return;
+  void leave_file(request_record& record) noexcept {
+    if (&record != alone_ || alone_has_entry_) files_.release(record.fd);
+    if (&record != alone_) return;
     alone_ = nullptr;
     alone_has_entry_ = false;
   }
@@ -296,11 +296,11 @@ class concurrent_order {
   failure_log failures_;
   file_table files_;  // of all requests but one that is alone and has no entry
   hazards hazards_;   // requests that are blocked, ready or in flight, but for one that is alone
-  block_fifo<&request_block::next> unfinished_;  // all, oldest first
-  request_block* first_unclassified_ = nullptr;  // it and all younger ones are unclassified
-  request_block* alone_ = nullptr;               // the oldest, if it may begin while nothing is classified
-  bool alone_has_entry_ = false;                 // in files_
-  bool is_asked_ = false;                        // a question has been asked and not been answered
+  record_fifo<&request_record::next> unfinished_;  // all, oldest first
+  request_record* first_unclassified_ = nullptr;   // it and all younger ones are unclassified
+  request_record* alone_ = nullptr;                // the oldest, if it may begin while nothing is classified
+  bool alone_has_entry_ = false;                   // in files_
+  bool is_asked_ = false;                          // a question has been asked and not been answered
   ready_queue ready_;
   std::size_t in_flight_ = 0;
   std::uint64_t truncates_ = 0;           // ever added

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <asioq/detail/file_identity.hpp>
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/transfer.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -27,11 +26,11 @@ struct merging {
   bool writes = false;
   bool is_direct = false;  // then only whole sectors: a smaller part would be refused alone
 
-  [[nodiscard]] bool allows(const request_block& block) const noexcept {
-    if (!(block.traits().writes ? writes : reads)) return false;
+  [[nodiscard]] bool allows(const request_record& record) const noexcept {
+    if (!(record.traits().writes ? writes : reads)) return false;
     return !is_direct ||
-           (block.length % largest_sector == 0 && (block.at_position() || block.offset % largest_sector == 0) &&
-            reinterpret_cast<std::uintptr_t>(block.data) % largest_sector == 0);
+           (record.length % largest_sector == 0 && (record.at_position() || record.offset % largest_sector == 0) &&
+            reinterpret_cast<std::uintptr_t>(record.data) % largest_sector == 0);
   }
 };
 

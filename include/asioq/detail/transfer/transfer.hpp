@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/request_block.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 
@@ -26,9 +26,9 @@ inline bool is_direct([[maybe_unused]] int flags) noexcept {
 
 /// Whether direct I/O, refused inside a sector with EINVAL, may be tried again from the sector's begin: repeating a
 /// part is harmless for the same bytes at the same place, but Linux appends under O_APPEND whatever the offset is.
-inline bool may_step_back(const request_block& block) noexcept {
-  if (block.op == asio_op::read) return true;
-  const int flags = ::fcntl(block.fd, F_GETFL);
+inline bool may_step_back(const request_record& record) noexcept {
+  if (record.op == asio_op::read) return true;
+  const int flags = ::fcntl(record.fd, F_GETFL);
   return is_direct(flags) && (flags & O_APPEND) == 0;
 }
 
@@ -38,36 +38,36 @@ inline bool may_step_back(const request_block& block) noexcept {
 /// A short transfer is not the end of the file: the rest is asked for until the answer is 0 or an error. Direct I/O
 /// refuses a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing
 /// new for a read, the data end there.
-inline bool advance(request_block& block, std::size_t& from, std::int64_t answer) noexcept {
+inline bool advance(request_record& record, std::size_t& from, std::int64_t answer) noexcept {
   if (answer == -EINTR) return true;
-  const operation_traits traits = block.traits();
+  const operation_traits traits = record.traits();
   if (answer < 0) {
-    if (answer == -EINVAL && from % largest_sector != 0 && !block.at_position() && may_step_back(block)) {
+    if (answer == -EINVAL && from % largest_sector != 0 && !record.at_position() && may_step_back(record)) {
       from -= from % largest_sector;
       return true;
     }
-    block.error = static_cast<int>(-answer);
+    record.error = static_cast<int>(-answer);
     return false;
   }
   if (!traits.transfers) return false;
   const std::size_t reached = from + static_cast<std::size_t>(answer);
-  if (reached > block.transferred) {
-    block.transferred = from = reached;
-    return reached != block.length && (!block.at_position() || traits.writes);
+  if (reached > record.transferred) {
+    record.transferred = from = reached;
+    return reached != record.length && (!record.at_position() || traits.writes);
   }
-  if (traits.writes && block.length != 0) block.error = EIO;
+  if (traits.writes && record.length != 0) record.error = EIO;
   return false;
 }
 
 /// Performs the request's operation from its byte `from` on; blocks. The answer is as for `advance`.
-inline std::int64_t perform_from(const request_block& block, std::size_t from) noexcept {
-  const std::uint64_t offset = block.at_position() ? block.offset : block.offset + from;
-  return perform(block.op, block.fd, block.data + from, block.length - from, offset);
+inline std::int64_t perform_from(const request_record& record, std::size_t from) noexcept {
+  const std::uint64_t offset = record.at_position() ? record.offset : record.offset + from;
+  return perform(record.op, record.fd, record.data + from, record.length - from, offset);
 }
 
 /// Carries out what is left of the request from its byte `from` on; blocks. `error` and `transferred` are its result.
-inline void finish(request_block& block, std::size_t from = 0) noexcept {
-  while (advance(block, from, perform_from(block, from))) {
+inline void finish(request_record& record, std::size_t from = 0) noexcept {
+  while (advance(record, from, perform_from(record, from))) {
   }
 }
 

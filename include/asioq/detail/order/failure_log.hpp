@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/request_block.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
 
@@ -37,46 +37,46 @@ class failure_log {
   [[nodiscard]] bool holds() const noexcept { return holds_; }
 
   /// Whether `admits` needs to know which file the request means.
-  [[nodiscard]] bool needs_file(const request_block& block) const noexcept {
-    return !syncs_.empty() && block.traits().is_sync;
+  [[nodiscard]] bool needs_file(const request_record& record) const noexcept {
+    return !syncs_.empty() && record.traits().is_sync;
   }
 
   /// 0 if the request may begin; else the error that it has to end with. `file` matters only if `needs_file` says so.
-  [[nodiscard]] int admits(const request_block& block, const file_identity& file = {}) const noexcept {
-    if (is_held(block)) return ECANCELED;
-    if (!needs_file(block)) return 0;
+  [[nodiscard]] int admits(const request_record& record, const file_identity& file = {}) const noexcept {
+    if (is_held(record)) return ECANCELED;
+    if (!needs_file(record)) return 0;
     const auto failed = std::ranges::find_if(syncs_, [&](const failed_sync& its) {
-      return (its.is_of_any_file || its.file == file) && concerns(its.sequence, block);
+      return (its.is_of_any_file || its.file == file) && concerns(its.sequence, record);
     });
     return failed == syncs_.end() ? 0 : failed->error;
   }
 
   /// Whether `record` needs to know which file the failed request means.
-  [[nodiscard]] static bool needs_file_of_failed(const request_block& block) noexcept {
-    return block.traits().is_sync && may_have_lost_data(block.error);
+  [[nodiscard]] static bool needs_file_of_failed(const request_record& record) noexcept {
+    return record.traits().is_sync && may_have_lost_data(record.error);
   }
 
   /// The request has failed, not for what `admits` said. `file` matters only if `needs_file_of_failed` says so.
-  void record(const request_block& block, const file_identity& file = {}) noexcept {
-    record_untried(block);
-    if (!needs_file_of_failed(block)) return;
+  void record(const request_record& record, const file_identity& file = {}) noexcept {
+    record_untried(record);
+    if (!needs_file_of_failed(record)) return;
     // If there is no memory for another, it takes the place of the last one and counts for all files.
-    if (!add(syncs_, {.file = file, .sequence = block.sequence, .error = block.error}))
+    if (!add(syncs_, {.file = file, .sequence = record.sequence, .error = record.error}))
       syncs_.back().is_of_any_file = true;
   }
 
   /// The request has failed before its file was asked.
-  void record_untried(const request_block& block) noexcept {
-    if (!holds_ || is_held(block)) return;
-    const failure its{.sequence = block.sequence, .acknowledged = block.acknowledged};
+  void record_untried(const request_record& record) noexcept {
+    if (!holds_ || is_held(record)) return;
+    const failure its{.sequence = record.sequence, .acknowledged = record.acknowledged};
     std::erase_if(failures_, [&](const failure& other) { return concerns(its.sequence, other); });
     add(failures_, its);
   }
 
   /// The request has finished, and so have all before it: what it acknowledges concerns no request any more.
-  void finished(const request_block& block) noexcept {
-    if (block.acknowledged <= forgotten_) return;
-    forgotten_ = block.acknowledged;
+  void finished(const request_record& record) noexcept {
+    if (record.acknowledged <= forgotten_) return;
+    forgotten_ = record.acknowledged;
     const auto is_forgotten = [&](const auto& its) { return its.sequence < forgotten_; };
     std::erase_if(failures_, is_forgotten);
     std::erase_if(syncs_, is_forgotten);
@@ -133,8 +133,8 @@ class failure_log {
     return sequence < other.sequence && sequence >= other.acknowledged;
   }
 
-  [[nodiscard]] bool is_held(const request_block& block) const noexcept {
-    return std::ranges::any_of(failures_, [&](const failure& its) { return concerns(its.sequence, block); });
+  [[nodiscard]] bool is_held(const request_record& record) const noexcept {
+    return std::ranges::any_of(failures_, [&](const failure& its) { return concerns(its.sequence, record); });
   }
 
   bool holds_;                      // constant

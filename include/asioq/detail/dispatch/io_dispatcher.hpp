@@ -1,9 +1,9 @@
 #pragma once
 
-#include <asioq/detail/concurrent_order.hpp>
-#include <asioq/detail/engine.hpp>
-#include <asioq/detail/file_probe.hpp>
-#include <asioq/detail/transfer.hpp>
+#include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
 #include <asioq/io_executor.hpp>
 #include <asioq/options.hpp>
 
@@ -20,20 +20,20 @@ namespace asioq::detail {
 /// the queue's owner, inside its calls: nothing is shared, nothing is locked. In strict order, one request is in flight
 /// at a time.
 template <io_executor Executor>
-class io_engine final : public engine {
+class io_dispatcher final : public dispatcher {
  public:
-  io_engine(const Executor& executor, std::size_t max_in_flight, failure_policy on_failure)
+  io_dispatcher(const Executor& executor, std::size_t max_in_flight, failure_policy on_failure)
       : executor_(executor), order_(max_in_flight, on_failure), probe_(executor) {}
 
-  void submit(request_block& block) override {
-    order_.add(block);
-    submitting_ = &block;
+  void submit(request_record& record) override {
+    order_.add(record);
+    submitting_ = &record;
     try {
       start_requests();
     } catch (...) {
       submitting_ = nullptr;
       publish();
-      if (order_.withdraw(block)) throw;
+      if (order_.withdraw(record)) throw;
       return;
     }
     submitting_ = nullptr;
@@ -67,50 +67,50 @@ class io_engine final : public engine {
   /// Starts what may start. Throws what the executor throws; then the rest is ready still.
   void start_requests() {
     while (order_.has_question()) {
-      const concurrent_order::question asked = order_.ask();
+      const schedule::question asked = order_.ask();
       order_.learn(asked, probe_.facts(asked.fd));
     }
-    while (request_block* const block = order_.next()) {
-      if (order_.failures().needs_file(*block)) {
-        if (const int error = order_.failures().admits(*block, probe_.identity(block->fd)); error != 0) {
-          order_.cancel(*block, error);
+    while (request_record* const record = order_.next()) {
+      if (order_.failures().needs_file(*record)) {
+        if (const int error = order_.failures().admits(*record, probe_.identity(record->fd)); error != 0) {
+          order_.cancel(*record, error);
           continue;
         }
       }
       try {
-        block->from = 0;
-        start_step(*block);
+        record->from = 0;
+        start_step(*record);
       } catch (...) {
-        order_.put_back(*block, block == submitting_);
+        order_.put_back(*record, record == submitting_);
         throw;
       }
     }
   }
 
-  void start_step(request_block& block) {
-    const bool transfers = block.traits().transfers;
-    block.on_complete(step_completed, this);
-    block.describe(block.op == asio_op::write_back ? asio_op::write : block.op, block.fd,
-                   transfers ? block.data + block.from : nullptr, block.length - block.from,
-                   block.at_position() ? block.offset : block.offset + block.from);
-    executor_.start(block);
+  void start_step(request_record& record) {
+    const bool transfers = record.traits().transfers;
+    record.on_complete(step_completed, this);
+    record.describe(record.op == asio_op::write_back ? asio_op::write : record.op, record.fd,
+                    transfers ? record.data + record.from : nullptr, record.length - record.from,
+                    record.at_position() ? record.offset : record.offset + record.from);
+    executor_.start(record);
   }
 
   static void step_completed(void* context, io_operation& step, std::int64_t outcome) noexcept {
-    static_cast<io_engine*>(context)->on_step(static_cast<request_block&>(step), outcome);
+    static_cast<io_dispatcher*>(context)->on_step(static_cast<request_record&>(step), outcome);
   }
 
-  void on_step(request_block& block, std::int64_t outcome) noexcept {
-    if (advance(block, block.from, outcome)) {
+  void on_step(request_record& record, std::int64_t outcome) noexcept {
+    if (advance(record, record.from, outcome)) {
       try {
-        start_step(block);
+        start_step(record);
         return;
       } catch (...) {
-        order_.refuse(block, error_of_exception());
+        order_.refuse(record, error_of_exception());
       }
     } else {
-      const bool needs_file = block.error != 0 && failure_log::needs_file_of_failed(block);
-      order_.complete(block, needs_file ? probe_.identity(block.fd) : file_identity{});
+      const bool needs_file = record.error != 0 && failure_log::needs_file_of_failed(record);
+      order_.complete(record, needs_file ? probe_.identity(record.fd) : file_identity{});
     }
     // At once, so that the executor can begin it together with others.
     try {
@@ -136,7 +136,7 @@ class io_engine final : public engine {
       refusal = error_of_exception();
     }
     if (order_.in_flight() == 0 && refusal != 0) {
-      if (request_block* const block = order_.next()) order_.refuse(*block, refusal);
+      if (request_record* const record = order_.next()) order_.refuse(*record, refusal);
     }
     publish();
   }
@@ -157,9 +157,9 @@ class io_engine final : public engine {
   }
 
   const Executor& executor_;  // the queue's
-  concurrent_order order_;
+  schedule order_;
   file_probe probe_;
-  request_block* submitting_ = nullptr;  // the request that submit() is about to take
+  request_record* submitting_ = nullptr;  // the request that submit() is about to take
 };
 
 }  // namespace asioq::detail

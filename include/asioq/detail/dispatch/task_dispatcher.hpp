@@ -1,19 +1,19 @@
 #pragma once
 
-#include <asioq/detail/engine.hpp>
-#include <asioq/detail/executor_reference.hpp>
-#include <asioq/detail/spin.hpp>
-#include <asioq/detail/sync.hpp>
-#include <asioq/detail/wake.hpp>
+#include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/dispatch/executor_reference.hpp>
+#include <asioq/detail/support/spin.hpp>
+#include <asioq/detail/support/sync.hpp>
+#include <asioq/detail/support/wake.hpp>
 
 #include <atomic>
 #include <cstdint>
 
 namespace asioq::detail {
 
-/// An engine that works in tasks on an executor. It is shared by its queue and by the tasks on their way; the last to
+/// A dispatcher that works in tasks on an executor. It is shared by its queue and by the tasks on their way; the last to
 /// leave deletes it. So a queue can go while tasks, having nothing left to do, are still with the executor.
-class task_engine : public engine {
+class task_dispatcher : public dispatcher {
  public:
   void leave() noexcept final {
     before_leaving();
@@ -23,7 +23,7 @@ class task_engine : public engine {
  protected:
   static constexpr std::uint64_t requests_per_turn = 64;  // then another queue may have the worker
 
-  explicit task_engine(executor_reference executor) noexcept : executor_(executor) {}
+  explicit task_dispatcher(executor_reference executor) noexcept : executor_(executor) {}
 
   /// What a task does.
   virtual void run() noexcept = 0;
@@ -44,9 +44,9 @@ class task_engine : public engine {
 
  private:
   static void run_task(void* context) noexcept {
-    auto* const engine = static_cast<task_engine*>(context);
-    engine->run();
-    engine->drop_share();
+    auto* const its = static_cast<task_dispatcher*>(context);
+    its->run();
+    its->drop_share();
   }
 
   void drop_share() noexcept {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/detail/range.hpp>
+#include <asioq/detail/request/range.hpp>
 
 #include <algorithm>
 #include <cstdint>

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <asioq/detail/carry_out.hpp>
-#include <asioq/detail/engine.hpp>
-#include <asioq/detail/failure_log.hpp>
-#include <asioq/detail/file_probe.hpp>
-#include <asioq/detail/request_block.hpp>
+#include <asioq/detail/dispatch/carry_out.hpp>
+#include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -14,12 +14,12 @@
 namespace asioq::detail {
 
 /// Carries out each request inside `submit`, on the owner's thread, in both orders: there is nothing that could wait.
-class inline_engine final : public engine {
+class inline_dispatcher final : public dispatcher {
  public:
-  explicit inline_engine(failure_policy on_failure) : failures_(on_failure) {}
+  explicit inline_dispatcher(failure_policy on_failure) : failures_(on_failure) {}
 
-  void submit(request_block& block) override {
-    carry_out(block, failures_, file_probe());
+  void submit(request_record& record) override {
+    carry_out(record, failures_, file_probe());
     // Relaxed: the only reader is this thread.
     finished_.store(finished_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/sync.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/support/sync.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -21,34 +21,34 @@ class request_home {
   [[nodiscard]] std::size_t buffer_size() const noexcept { return buffer_size_; }
 
   /// Takes the block of a destroyed handle, on any thread.
-  void give_back(request_block& block) noexcept {
-    request_block* head = returned_.load(std::memory_order_acquire);
+  void give_back(request_record& record) noexcept {
+    request_record* head = returned_.load(std::memory_order_acquire);
     do {
       if (head == closed_mark()) {
-        free_late(block);
+        free_late(record);
         return;
       }
-      block.next = head;
+      record.next = head;
       // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on
       // failure: who reads the mark must see what the owner did before closing.
-    } while (!returned_.compare_exchange_weak(head, &block, std::memory_order_release, std::memory_order_acquire));
+    } while (!returned_.compare_exchange_weak(head, &record, std::memory_order_release, std::memory_order_acquire));
   }
 
  protected:
   explicit request_home(std::size_t buffer_size) noexcept : buffer_size_(buffer_size) {}
   ~request_home() = default;
 
-  virtual void free_late(request_block& block) noexcept = 0;
+  virtual void free_late(request_record& record) noexcept = 0;
 
-  static request_block* closed_mark() noexcept { return &mark_; }
+  static request_record* closed_mark() noexcept { return &mark_; }
 
   /// A stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a whole by the
   /// owner (so there is no ABA), or the mark, for ever, once the queue is gone.
-  atomic<request_block*> returned_ = nullptr;
+  atomic<request_record*> returned_ = nullptr;
 
  private:
-  std::size_t buffer_size_;                             // constant
-  static inline request_block mark_{nullptr, nullptr};  // its address is all that matters
+  std::size_t buffer_size_;                              // constant
+  static inline request_record mark_{nullptr, nullptr};  // its address is all that matters
 };
 
 /// All blocks of one queue: made on demand, recycled, and freed with the queue or, if a handle outlives it, with the
@@ -89,29 +89,29 @@ class request_pool final : public request_home {
   }
 
   /// An idle block; there must be one.
-  request_block& take() noexcept {
-    request_block& block = *std::exchange(idle_, idle_->next);
+  request_record& take() noexcept {
+    request_record& record = *std::exchange(idle_, idle_->next);
     --idle_count_;
-    block.op = asio_op::free;
-    block.fd = -1;
-    block.data = block.buffer;
-    block.length = 0;
-    block.offset = current_position;
-    block.user_data = nullptr;
-    block.error = 0;
-    block.transferred = 0;
-    return block;
+    record.op = asio_op::free;
+    record.fd = -1;
+    record.data = record.buffer;
+    record.length = 0;
+    record.offset = current_position;
+    record.user_data = nullptr;
+    record.error = 0;
+    record.transferred = 0;
+    return record;
   }
 
   /// A new block. Throws what the allocator throws; nothing has changed then.
-  request_block& make_block() {
+  request_record& make_record() {
     rebound<buffer_unit> buffers(allocator_);
     const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
     try {
       auto* bytes = reinterpret_cast<std::byte*>(std::to_address(units));
-      auto* const block = make_with<request_block>(allocator_, static_cast<request_home*>(this), bytes);
+      auto* const record = make_with<request_record>(allocator_, static_cast<request_home*>(this), bytes);
       ++parts_;
-      return *block;
+      return *record;
     } catch (...) {
       std::allocator_traits<rebound<buffer_unit>>::deallocate(buffers, units, units_);
       throw;
@@ -119,32 +119,32 @@ class request_pool final : public request_home {
   }
 
   /// A block that the owner does not need any more.
-  void put(request_block& block) noexcept {
-    block.next = idle_;
-    idle_ = &block;
+  void put(request_record& record) noexcept {
+    record.next = idle_;
+    idle_ = &record;
     ++idle_count_;
   }
 
   /// Frees the idle blocks.
   void free_idle() noexcept {
     take_in_returned();
-    for (; idle_ != nullptr; --idle_count_) free_block(*std::exchange(idle_, idle_->next));
+    for (; idle_ != nullptr; --idle_count_) free_record(*std::exchange(idle_, idle_->next));
   }
 
   /// The queue is going: frees what is idle, and itself if no handle is left.
   void close() noexcept {
     // Release: pairs with the acquire that makes give_back see the mark.
-    request_block* returned = returned_.exchange(closed_mark(), std::memory_order_acq_rel);
+    request_record* returned = returned_.exchange(closed_mark(), std::memory_order_acq_rel);
     std::unique_lock lock(late_);
-    for (request_block* list : {idle_, returned})
-      while (list != nullptr) free_block(*std::exchange(list, list->next));
+    for (request_record* list : {idle_, returned})
+      while (list != nullptr) free_record(*std::exchange(list, list->next));
     if (--parts_ == 0) destroy(lock);
   }
 
  private:
-  void free_late(request_block& block) noexcept override {
+  void free_late(request_record& record) noexcept override {
     std::unique_lock lock(late_);
-    free_block(block);
+    free_record(record);
     if (parts_ == 0) destroy(lock);
   }
 
@@ -157,17 +157,17 @@ class request_pool final : public request_home {
   void take_in_returned() noexcept {
     if (returned_.load(std::memory_order_relaxed) == nullptr) return;
     // Acquire: pairs with the release in give_back().
-    for (request_block* list = returned_.exchange(nullptr, std::memory_order_acquire); list != nullptr;)
+    for (request_record* list = returned_.exchange(nullptr, std::memory_order_acquire); list != nullptr;)
       put(*std::exchange(list, list->next));
   }
 
-  void free_block(request_block& block) noexcept {
+  void free_record(request_record& record) noexcept {
     using buffer_traits = std::allocator_traits<rebound<buffer_unit>>;
     rebound<buffer_unit> buffers(allocator_);
-    auto* const units = reinterpret_cast<buffer_unit*>(block.buffer);
+    auto* const units = reinterpret_cast<buffer_unit*>(record.buffer);
     buffer_traits::deallocate(buffers, std::pointer_traits<typename buffer_traits::pointer>::pointer_to(*units),
                               units_);
-    free_with(allocator_, &block);
+    free_with(allocator_, &record);
     --parts_;
   }
 
@@ -192,12 +192,12 @@ class request_pool final : public request_home {
     traits::deallocate(objects, std::pointer_traits<typename traits::pointer>::pointer_to(*object), 1);
   }
 
-  Allocator allocator_;            // constant
-  std::size_t units_;              // constant: allocation units in a buffer
-  std::size_t parts_ = 1;          // see above
-  request_block* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
-  std::size_t idle_count_ = 0;     // owner only: how many these are
-  mutex late_;                     // serialises frees after the queue, since an allocator need not be thread-safe
+  Allocator allocator_;             // constant
+  std::size_t units_;               // constant: allocation units in a buffer
+  std::size_t parts_ = 1;           // see above
+  request_record* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
+  std::size_t idle_count_ = 0;      // owner only: how many these are
+  mutex late_;                      // serialises frees after the queue, since an allocator need not be thread-safe
 };
 
 }  // namespace asioq::detail

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <asioq/detail/request_block.hpp>
-#include <asioq/detail/waiting_list.hpp>
+#include <asioq/detail/order/waiting_list.hpp>
+#include <asioq/detail/request/record.hpp>
 
 #include <cstddef>
 #include <utility>
@@ -15,27 +15,27 @@ class ready_queue {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
   /// Adds a request younger than all others.
-  void push_youngest(request_block& block) noexcept {
-    append(in_order_, block);
+  void push_youngest(request_record& record) noexcept {
+    append(in_order_, record);
     ++size_;
   }
 
   /// Adds a request of any age.
-  void push(request_block& block) noexcept {
-    block.before = block.behind = nullptr;
-    block.rank = 1;
-    heap_ = merge(heap_, &block);
+  void push(request_record& record) noexcept {
+    record.before = record.behind = nullptr;
+    record.rank = 1;
+    heap_ = merge(heap_, &record);
     ++size_;
   }
 
   /// The oldest; there must be one.
-  [[nodiscard]] request_block& front() const noexcept { return oldest_is_in_order() ? *in_order_.first : *heap_; }
+  [[nodiscard]] request_record& front() const noexcept { return oldest_is_in_order() ? *in_order_.first : *heap_; }
 
   /// Removes and returns the oldest; there must be one.
-  request_block& pop() noexcept {
+  request_record& pop() noexcept {
     --size_;
     if (oldest_is_in_order()) {
-      request_block& oldest = *in_order_.first;
+      request_record& oldest = *in_order_.first;
       leave_list(oldest);
       return oldest;
     }
@@ -43,9 +43,9 @@ class ready_queue {
   }
 
   /// Removes the youngest again if it was added as such; returns whether it was.
-  bool withdraw(request_block& block) noexcept {
-    if (block.waits_in != &in_order_) return false;
-    leave_list(block);
+  bool withdraw(request_record& record) noexcept {
+    if (record.waits_in != &in_order_) return false;
+    leave_list(record);
     --size_;
     return true;
   }
@@ -55,10 +55,10 @@ class ready_queue {
     return heap_ == nullptr || (in_order_.first != nullptr && in_order_.first->sequence < heap_->sequence);
   }
 
-  static unsigned rank(const request_block* heap) noexcept { return heap == nullptr ? 0 : heap->rank; }
+  static unsigned rank(const request_record* heap) noexcept { return heap == nullptr ? 0 : heap->rank; }
 
   /// In the heap, `before` and `behind` are the children; the way down along `behind` is short: at most log2(n + 1).
-  static request_block* merge(request_block* first, request_block* second) noexcept {
+  static request_record* merge(request_record* first, request_record* second) noexcept {
     if (first == nullptr) return second;
     if (second == nullptr) return first;
     if (second->sequence < first->sequence) std::swap(first, second);
@@ -69,7 +69,7 @@ class ready_queue {
   }
 
   waiting_list in_order_;
-  request_block* heap_ = nullptr;
+  request_record* heap_ = nullptr;
   std::size_t size_ = 0;
 };
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
+
+namespace asioq::detail {
+
+/// Carries out one request of a serial order, or ends it with the error that an earlier failure decides; blocks.
+/// Records its own failure. Returns whether it succeeded.
+inline bool carry_out(request_record& record, failure_log& failures, const file_probe& probe) noexcept {
+  record.error = failures.admits(record, failures.needs_file(record) ? probe.identity(record.fd) : file_identity{});
+  if (record.error == 0) {
+    finish(record);
+    if (record.error != 0)
+      failures.record(record, failure_log::needs_file_of_failed(record) ? probe.identity(record.fd) : file_identity{});
+  }
+  failures.finished(record);
+  return record.error == 0;
+}
+
+}  // namespace asioq::detail

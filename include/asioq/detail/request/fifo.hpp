@@ -1,0 +1,51 @@
+#pragma once
+
+#include <asioq/detail/request/record.hpp>
+
+namespace asioq::detail {
+
+/// A FIFO of requests linked by one of their members; nothing is allocated, no operation fails.
+template <request_record* request_record::* Link>
+class record_fifo {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] bool has_one() const noexcept { return head_ != nullptr && head_ == tail_; }
+  /// The oldest; null if there is none.
+  [[nodiscard]] request_record* front() const noexcept { return head_; }
+  /// The youngest; there must be one.
+  [[nodiscard]] request_record& back() const noexcept { return *tail_; }
+
+  void push_back(request_record& record) noexcept {
+    record.*Link = nullptr;
+    (head_ == nullptr ? head_ : tail_->*Link) = &record;
+    tail_ = &record;
+  }
+
+  void push_front(request_record& record) noexcept {
+    if (head_ == nullptr) tail_ = &record;
+    record.*Link = head_;
+    head_ = &record;
+  }
+
+  request_record& pop_front() noexcept {
+    request_record& record = *head_;
+    head_ = record.*Link;
+    return record;
+  }
+
+  /// Removes the youngest, which is `block`: O(n).
+  void pop_back(const request_record& record) noexcept {
+    if (head_ == &record) {
+      head_ = nullptr;
+      return;
+    }
+    for (tail_ = head_; tail_->*Link != &record;) tail_ = tail_->*Link;
+    tail_->*Link = nullptr;
+  }
+
+ private:
+  request_record* head_ = nullptr;
+  request_record* tail_ = nullptr;  // meaningful only if not empty
+};
+
+}  // namespace asioq::detail
