@@ -351,7 +351,7 @@ class basic_asio_queue {
   std::size_t failed_writebacks_ = 0;                                   // write-backs in done_
   bool failed_since_resume_ = false;
   bool resumed_ = false;  // the next submission ends a hold
-  detail::single_user::flag in_use_;
+  detail::single_user_flag in_use_;
 };
 
 /// The queue with everything default: the program's shared pool, `std::allocator`.

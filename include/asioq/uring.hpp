@@ -264,8 +264,8 @@ class uring_context {
   unsigned outstanding_ = 0;  // in the submission ring or the kernel; at most the size of the completion ring
   bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
-  detail::single_user::flag in_use_ = false;
-  detail::single_user::flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
+  detail::single_user_flag in_use_ = false;
+  detail::single_user_flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
 };
 
 static_assert(io_executor<uring_context::executor_type>);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -22,16 +23,17 @@ class request_home {
 
   /// Takes the block of a destroyed handle, on any thread.
   void give_back(request_block& block) noexcept {
-    request_block* head = returned_.load(std::memory_order_acquire);
+    std::uintptr_t head = returned_.load(std::memory_order_acquire);
     do {
-      if (head == closed_mark()) {
+      if (head == closed_mark) {
         free_late(block);
         return;
       }
-      block.next = head;
+      block.next = block_at(head);
       // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on failure:
       // who reads the mark must see what the owner did before closing.
-    } while (!returned_.compare_exchange_weak(head, &block, std::memory_order_release, std::memory_order_acquire));
+    } while (!returned_.compare_exchange_weak(head, reinterpret_cast<std::uintptr_t>(&block), std::memory_order_release,
+                                              std::memory_order_acquire));
   }
 
  protected:
@@ -40,15 +42,19 @@ class request_home {
 
   virtual void free_late(request_block& block) noexcept = 0;
 
-  static request_block* closed_mark() noexcept { return &mark_; }
+  /// No block has this address, as blocks are aligned. A number, because the shared objects of a program may each have a
+  /// copy of a variable: with hidden visibility they do.
+  static constexpr std::uintptr_t closed_mark = 1;
+  static_assert(alignof(request_block) > closed_mark);
 
-  /// A stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a whole by the
-  /// owner (so there is no ABA), or the mark, for ever, once the queue is gone.
-  atomic<request_block*> returned_ = nullptr;
+  static request_block* block_at(std::uintptr_t address) noexcept { return reinterpret_cast<request_block*>(address); }
+
+  /// The address of a stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a
+  /// whole by the owner (so there is no ABA), or the mark, for ever, once the queue is gone.
+  atomic<std::uintptr_t> returned_ = 0;
 
  private:
-  std::size_t buffer_size_;                             // constant
-  static inline request_block mark_{nullptr, nullptr};  // its address is all that matters
+  std::size_t buffer_size_;  // constant
 };
 
 /// All blocks of one queue: made on demand, recycled, and freed with the queue or, if a handle outlives it, with the
@@ -76,8 +82,8 @@ class request_pool final : public request_home {
   [[nodiscard]] const Allocator& allocator() const noexcept { return allocator_; }
   [[nodiscard]] std::size_t allocated() const noexcept { return parts_ - 1; }
   [[nodiscard]] bool has_idle() noexcept {
-    if (idle_ == nullptr && returned_.load(std::memory_order_relaxed) != nullptr)
-      idle_ = returned_.exchange(nullptr, std::memory_order_acquire);
+    if (idle_ == nullptr && returned_.load(std::memory_order_relaxed) != 0)
+      idle_ = block_at(returned_.exchange(0, std::memory_order_acquire));
     return idle_ != nullptr;
   }
 
@@ -98,7 +104,7 @@ class request_pool final : public request_home {
   /// The queue is going: frees what is idle, and itself if no handle is left.
   void close() noexcept {
     // Release: pairs with the acquire that makes give_back see the mark.
-    request_block* returned = returned_.exchange(closed_mark(), std::memory_order_acq_rel);
+    request_block* returned = block_at(returned_.exchange(closed_mark, std::memory_order_acq_rel));
     std::unique_lock lock(late_);
     for (request_block* list : {idle_, returned})
       while (list != nullptr) free_block(*std::exchange(list, list->next));
