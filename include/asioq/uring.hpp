@@ -3,6 +3,10 @@
 /// @file
 /// An executor on Linux's io_uring. Needs liburing (2.3 or later); the other headers do not.
 
+#include <asioq/detail/requirements.hpp>
+
+#if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
+
 #include <asioq/default_executor.hpp>
 #include <asioq/detail/single_user.hpp>
 #include <asioq/io_executor.hpp>
@@ -312,3 +316,5 @@ class uring_or_pool {
 };
 
 }  // namespace asioq
+
+#endif
