@@ -216,8 +216,8 @@ TEST_CASE("a pool may be destroyed by a task of its own, and runs what it has ac
       for (int round = 0; round < 20; ++round) {
         const suicide all_run(threads, 100);
         if (all_run.left != 0) return 1;
-        // The worker that was inside leaves by itself.
-        if (!threads_fall_to(before)) return 2;
+        // The worker that was inside leaves by itself. (A sanitizer may have started a thread of its own.)
+        if (!sanitized && !threads_fall_to(before)) return 2;
       }
     return 0;
   });
