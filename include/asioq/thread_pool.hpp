@@ -93,16 +93,32 @@ class thread_pool {
   /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool; and
   /// in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in use.
   struct crew {
+    crew() = default;
+    crew(const crew&) = delete;
+    crew& operator=(const crew&) = delete;
+
+    /// A task may have begun, and have destroyed the pool, before the thread that pushed it has left push().
+    ~crew() {
+      const auto is_left = [this] {
+        return pushed.load(std::memory_order_acquire) == to_push && woken.load(std::memory_order_acquire) == to_wake;
+      };
+      while (!is_left()) std::this_thread::yield();
+    }
+
     void push(task work) {
       bool wakes = false;
       {
         const std::lock_guard lock(mutex);
         tasks.push(work);
         wakes = tasks.size() > (standing_by ? 1U : 0U);
+        ++to_push;
+        if (wakes) ++to_wake;
       }
-      // Outside the lock: a worker that stands by would find it taken.
-      pushed.fetch_add(1, std::memory_order_relaxed);
-      if (wakes) wake.notify_one();
+      // Outside the lock: a worker that stands by would find it taken. Release: pairs with acquire in the destructor.
+      pushed.fetch_add(1, std::memory_order_release);
+      if (!wakes) return;
+      wake.notify_one();
+      woken.fetch_add(1, std::memory_order_release);
     }
 
     /// What a worker does, until a stop is requested and no task is left: what was accepted is run.
@@ -139,14 +155,17 @@ class thread_pool {
     }
 
     const pid_t process = ::getpid();  // the one that has the threads
-    std::mutex mutex;                  // protects tasks, standing_by and stopping
+    std::mutex mutex;                  // protects tasks, standing_by, stopping, to_push and to_wake
     detail::task_ring tasks;
     bool standing_by = false;    // a worker is in stand_by(): it will look at tasks without being woken
     bool stopping = false;       // written once, by the destructor of the pool
+    unsigned to_push = 0;        // what `pushed` will be when all threads have left push()
+    unsigned to_wake = 0;        // what `woken` will be then
     detail::adaptive_spin spin;  // of the worker that stands by
     /// Changes soon after each push, written by the pushing threads: a hint for the worker that stands by, under which
-    /// nothing is read, hence relaxed.
+    /// nothing is read, hence it loads relaxed. To the destructor it says how many have pushed.
     alignas(64) std::atomic<unsigned> pushed = 0;
+    std::atomic<unsigned> woken = 0;    // wake-ups that are through; written by the pushing threads
     std::condition_variable wake;       // waits for: tasks not empty, or stopping
     std::vector<std::jthread> workers;  // for the pool's constructor and destructor, constant between them
   };

@@ -178,21 +178,22 @@ struct suicide {
   asioq::thread_pool::executor_type executor;
   std::atomic<int> left;
   std::binary_semaphore gate{0};
-  std::binary_semaphore done{0};
 
   suicide(std::size_t threads, int tasks)
-      : pool(std::make_unique<asioq::thread_pool>(threads)), executor(pool->executor()), left(2 * tasks) {
+      : pool(std::make_unique<asioq::thread_pool>(threads)), executor(pool->executor()), left(2 * tasks + 1) {
     // The first holds its worker up until all have been given.
     executor.execute(asioq::task(
         [](void* context) noexcept {
           auto& self = *static_cast<suicide*>(context);
           self.gate.acquire();
           self.pool.reset();
+          --self.left;
         },
         this));
     for (int i = 0; i < tasks; ++i) executor.execute(asioq::task(give_another, this));
     gate.release();
-    done.acquire();  // when the last of them has run
+    // Nothing of this is touched after the last step of the last of them.
+    while (left != 0) std::this_thread::yield();
   }
 
   static void give_another(void* context) noexcept {
@@ -201,10 +202,7 @@ struct suicide {
     count(context);
   }
 
-  static void count(void* context) noexcept {
-    auto& self = *static_cast<suicide*>(context);
-    if (--self.left == 0) self.done.release();
-  }
+  static void count(void* context) noexcept { --static_cast<suicide*>(context)->left; }
 };
 
 }  // namespace
