@@ -3,6 +3,10 @@
 /// @file
 /// Everything that needs the standard library and POSIX alone.
 
+#include <asioq/detail/support/requirements.hpp>
+
+#if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
+
 #include <asioq/asio_op.hpp>
 #include <asioq/default_executor.hpp>
 #include <asioq/error.hpp>
@@ -20,3 +24,5 @@
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>
 #include <asioq/version.hpp>
+
+#endif

@@ -342,7 +342,7 @@ class basic_asio_queue {
   detail::ledger ledger_;           // the same, from submission until they are collected
   int exceptions_before_;           // constant: exceptions that were unwinding when the queue was made
   bool is_closing_ = false;         // inside the destructor
-  detail::single_user::flag in_use_;
+  detail::single_user_flag in_use_;
 };
 
 /// The queue with everything default: the program's shared pool, `std::allocator`.

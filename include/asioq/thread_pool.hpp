@@ -3,16 +3,19 @@
 /// @file
 /// Threads that run the requests of any number of queues.
 
+#include <asioq/detail/support/signals.hpp>
 #include <asioq/detail/support/spin.hpp>
 #include <asioq/detail/support/task_ring.hpp>
 #include <asioq/executor.hpp>
 
+#include <unistd.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
-#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -22,90 +25,154 @@ namespace asioq {
 ///
 /// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations
 /// that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
-/// 20 µs before it sleeps, less where that is in vain. The pool must outlive every queue that uses its executor. Its
-/// destructor runs all tasks it has accepted, then joins.
+/// 20 µs before it sleeps, and less where that seldom finds any. The pool must outlive every queue that uses its executor.
+///
+/// **Signals.** Workers block all signals but SIGPROF and those that a fault raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+/// SIGTRAP, SIGSYS, SIGABRT), so the program's own threads get the others. In a worker a write to a pipe without a reader
+/// fails with EPIPE, and one beyond RLIMIT_FSIZE with EFBIG, and neither raises a signal. A blocking call of a queue may
+/// carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks or ignores
+/// them. A process that a task starts inherits the worker's mask.
+///
+/// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which then leaves everything as it
+/// is, but not use it.
 class thread_pool {
+  struct crew;
+
  public:
-  /// What to give to a queue: a pointer to the pool, valid as long as the pool.
+  /// What to give to a queue: a pointer, valid as long as the pool and, inside its tasks, until they end.
   class executor_type {
    public:
-    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc`
-    /// only when more tasks are waiting than ever before; the task has then not been taken.
-    void execute(task work) const { pool_->push(work); }
+    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc` only
+    /// when more tasks are waiting than ever before; the task has then not been taken.
+    void execute(task work) const { crew_->push(work); }
 
     bool operator==(const executor_type&) const = default;
 
    private:
     friend class thread_pool;
-    explicit executor_type(thread_pool& pool) noexcept : pool_(&pool) {}
-    thread_pool* pool_;
+    explicit executor_type(crew& workers) noexcept : crew_(&workers) {}
+    crew* crew_;
   };
 
   /// Starts `threads` workers. Throws `std::invalid_argument` if that is 0, and what starting a thread throws
   /// (`std::system_error`); the workers started before are then joined.
-  explicit thread_pool(std::size_t threads) {
+  explicit thread_pool(std::size_t threads) : thread_pool() {
+    // From here on the destructor runs if something is thrown.
     if (threads == 0) throw std::invalid_argument("asioq: a thread pool needs at least one thread");
-    workers_.reserve(threads);
-    while (workers_.size() < threads) workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+    crew_->workers.reserve(threads);
+    const detail::signals_blocked in_workers;
+    while (crew_->workers.size() < threads) crew_->workers.emplace_back([its = crew_] { its->work(); });
   }
 
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
-  ~thread_pool() = default;
+
+  /// Runs all tasks the pool has accepted, and joins the workers.
+  ///
+  /// Called by a task of the pool's own it cannot wait for that task: the task's worker goes on by itself after it, runs
+  /// what is left, and leaves. All others have been joined when the destructor returns. O(threads).
+  ~thread_pool() {
+    if (::getpid() != crew_->process) return;
+    crew_->stop();
+    for (std::jthread& worker : crew_->workers) {
+      if (worker.get_id() == std::this_thread::get_id()) {
+        worker.detach();
+      } else {
+        worker.join();
+      }
+    }
+  }
 
   /// An executor that runs tasks on this pool.
-  [[nodiscard]] executor_type executor() noexcept { return executor_type{*this}; }
+  [[nodiscard]] executor_type executor() noexcept { return executor_type{*crew_}; }
 
   /// The number of workers.
-  [[nodiscard]] std::size_t size() const noexcept { return workers_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return crew_->workers.size(); }
 
  private:
-  void push(task work) {
-    bool wakes = false;
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push(work);
-      wakes = tasks_.size() > (standing_by_ ? 1U : 0U);
-    }
-    // Outside the lock: who stands by would find it taken.
-    pushed_.fetch_add(1, std::memory_order_relaxed);
-    if (wakes) wake_.notify_one();
-  }
+  /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool; and
+  /// in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in use.
+  struct crew {
+    crew() = default;
+    crew(const crew&) = delete;
+    crew& operator=(const crew&) = delete;
 
-  void work(const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      if (tasks_.empty() && !standing_by_) stand_by(lock);
-      const auto may_go_on = [this] { return !tasks_.empty(); };
-      // False only when a stop is requested and no task is left: what was accepted is run.
-      if (!may_go_on() && !wake_.wait(lock, stop, may_go_on)) return;
-      const task next = tasks_.pop();
+    /// A task may have begun, and have destroyed the pool, before the thread that pushed it has left push().
+    ~crew() {
+      const auto is_left = [this] {
+        return pushed.load(std::memory_order_acquire) == to_push && woken.load(std::memory_order_acquire) == to_wake;
+      };
+      while (!is_left()) std::this_thread::yield();
+    }
+
+    void push(task work) {
+      bool wakes = false;
+      {
+        const std::lock_guard lock(mutex);
+        tasks.push(work);
+        wakes = tasks.size() > (standing_by ? 1U : 0U);
+        ++to_push;
+        if (wakes) ++to_wake;
+      }
+      // Outside the lock: a worker that stands by would find it taken. Release: pairs with acquire in the destructor.
+      pushed.fetch_add(1, std::memory_order_release);
+      if (!wakes) return;
+      wake.notify_one();
+      woken.fetch_add(1, std::memory_order_release);
+    }
+
+    /// What a worker does, until a stop is requested and no task is left: what was accepted is run.
+    void work() {
+      std::unique_lock lock(mutex);
+      for (;;) {
+        if (tasks.empty() && !standing_by) stand_by(lock);
+        wake.wait(lock, [this] { return !tasks.empty() || stopping; });
+        if (tasks.empty()) return;
+        const task next = tasks.pop();
+        lock.unlock();
+        next();
+        lock.lock();
+      }
+    }
+
+    /// One worker at a time looks a while for the next task before it sleeps: this spares the one that pushes a task the
+    /// wake-up, which costs more than many a transfer. It counts on this worker for one task, and this worker looks
+    /// again under the lock.
+    void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
+      standing_by = true;
+      const unsigned before = pushed.load(std::memory_order_relaxed);
       lock.unlock();
-      next();
+      spin.until([&] { return pushed.load(std::memory_order_relaxed) != before; });
       lock.lock();
+      standing_by = false;
     }
-  }
 
-  /// One worker at a time looks a while for the next task before it sleeps: whoever pushes one spares the wake-up,
-  /// which costs more than many a transfer. It counts on this worker for one task, and this worker looks again under
-  /// the lock.
-  void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
-    standing_by_ = true;
-    const unsigned before = pushed_.load(std::memory_order_relaxed);
-    lock.unlock();
-    spin_.until([&] { return pushed_.load(std::memory_order_relaxed) != before; });
-    lock.lock();
-    standing_by_ = false;
-  }
+    /// Asks all workers at once: one request for each would wake all that are left, each time.
+    void stop() {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+      wake.notify_all();
+    }
 
-  std::mutex mutex_;  // protects tasks_ and standing_by_
-  detail::task_ring tasks_;
-  bool standing_by_ = false;    // a worker is in stand_by(): it will look at tasks_ without being woken
-  detail::adaptive_spin spin_;  // of who stands by
-  /// Changes soon after each push: a hint for who stands by, under which nothing is read, hence relaxed.
-  alignas(64) std::atomic<unsigned> pushed_ = 0;
-  std::condition_variable_any wake_;   // waits for: tasks_ not empty, or stop
-  std::vector<std::jthread> workers_;  // last, so that it goes first: the workers use all the others until joined
+    const pid_t process = ::getpid();  // the one that has the threads
+    std::mutex mutex;                  // protects tasks, standing_by, stopping, to_push and to_wake
+    detail::task_ring tasks;
+    bool standing_by = false;    // a worker is in stand_by(): it will look at tasks without being woken
+    bool stopping = false;       // written once, by the destructor of the pool
+    unsigned to_push = 0;        // what `pushed` will be when all threads have left push()
+    unsigned to_wake = 0;        // what `woken` will be then
+    detail::adaptive_spin spin;  // of the worker that stands by
+    /// Changes soon after each push, written by the pushing threads: a hint for the worker that stands by, under which
+    /// nothing is read, hence it loads relaxed. To the destructor it says how many have pushed.
+    alignas(64) std::atomic<unsigned> pushed = 0;
+    std::atomic<unsigned> woken = 0;    // wake-ups that are through; written by the pushing threads
+    std::condition_variable wake;       // waits for: tasks not empty, or stopping
+    std::vector<std::jthread> workers;  // for the pool's constructor and destructor, constant between them
+  };
+
+  thread_pool() : crew_(std::make_shared<crew>()) {}
+
+  const std::shared_ptr<crew> crew_;
 };
 
 static_assert(executor<thread_pool::executor_type>);

@@ -3,6 +3,10 @@
 /// @file
 /// An executor on Linux's io_uring. Needs liburing (2.3 or later); the other headers do not.
 
+#include <asioq/detail/support/requirements.hpp>
+
+#if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
+
 #include <asioq/default_executor.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/io_executor.hpp>
@@ -399,8 +403,8 @@ class uring_context {
   unsigned outstanding_ = 0;  // in the submission ring or the kernel
   bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
-  detail::single_user::flag in_use_ = false;
-  detail::single_user::flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
+  detail::single_user_flag in_use_ = false;
+  detail::single_user_flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
 };
 
 static_assert(io_executor<uring_context::executor_type>);
@@ -448,3 +452,5 @@ class uring_or_pool {
 };
 
 }  // namespace asioq
+
+#endif

@@ -10,6 +10,8 @@ using namespace asioq_test;
 
 namespace {
 
+constexpr int harmless = SIGPROF;  // workers do not block it
+
 std::atomic<int> interruptions = 0;
 static_assert(std::atomic<int>::is_always_lock_free);  // a signal handler may use it
 void count_interruption(int) { ++interruptions; }
@@ -18,7 +20,7 @@ void count_interruption(int) { ++interruptions; }
 void interrupt(long number, int fd, int times) {
   for (int i = 0; i < times; ++i) {
     const int before = interruptions;
-    signal_thread(wait_for_thread_in(number, fd), SIGUSR1);
+    signal_thread(wait_for_thread_in(number, fd), harmless);
     while (interruptions == before) std::this_thread::yield();
   }
   wait_for_thread_in(number, fd);
@@ -34,7 +36,7 @@ TEST_CASE("a signal does not end a read", "[fault][signal]") {
     return;
   }
   on_every_task_executor([](const auto& world) {
-    const signal_action handler(SIGUSR1, count_interruption);
+    const signal_action handler(harmless, count_interruption);
     const pipe_ends pipe;
     auto queue = world.queue({.buffer_size = 4096});
     std::thread other([&] {
@@ -54,7 +56,7 @@ TEST_CASE("a signal does not end a write", "[fault][signal]") {
     return;
   }
   on_every_task_executor([](const auto& world) {
-    const signal_action handler(SIGUSR1, count_interruption);
+    const signal_action handler(harmless, count_interruption);
     const std::string text = pattern(100'000);
     const pipe_ends pipe;
     const std::size_t room = pipe.shrink();

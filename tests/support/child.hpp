@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstddef>
 #include <fstream>
+#include <initializer_list>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -36,7 +37,8 @@ struct ending {
   std::string errors;
 };
 
-/// Runs `body`, which returns an exit code, in a fork of this process. There must be no other threads.
+/// Runs `body`, which returns an exit code, in a fork of this process. SIGALRM ends it if it takes a minute. With a sanitizer
+/// there must be no other threads.
 template <class Body>
 ending run_in_child(Body body) {
   pipe_ends pipe;
@@ -45,7 +47,8 @@ ending run_in_child(Body body) {
   if (child == 0) {
     const rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    std::signal(SIGABRT, SIG_DFL);  // Catch2 would report it
+    for (const int number : {SIGABRT, SIGTERM}) std::signal(number, SIG_DFL);  // Catch2 would report them
+    ::alarm(60);
     ::dup2(pipe.write_end.get(), STDERR_FILENO);
     ::_exit(body());
   }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -22,16 +23,17 @@ class request_home {
 
   /// Takes the block of a destroyed handle, on any thread.
   void give_back(request_record& record) noexcept {
-    request_record* head = returned_.load(std::memory_order_acquire);
+    std::uintptr_t head = returned_.load(std::memory_order_acquire);
     do {
-      if (head == closed_mark()) {
+      if (head == closed_mark) {
         free_late(record);
         return;
       }
-      record.next = head;
-      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on
-      // failure: who reads the mark must see what the owner did before closing.
-    } while (!returned_.compare_exchange_weak(head, &record, std::memory_order_release, std::memory_order_acquire));
+      record.next = record_at(head);
+      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on failure:
+      // who reads the mark must see what the owner did before closing.
+    } while (!returned_.compare_exchange_weak(head, reinterpret_cast<std::uintptr_t>(&record),
+                                              std::memory_order_release, std::memory_order_acquire));
   }
 
  protected:
@@ -40,15 +42,21 @@ class request_home {
 
   virtual void free_late(request_record& record) noexcept = 0;
 
-  static request_record* closed_mark() noexcept { return &mark_; }
+  /// No block has this address, as blocks are aligned. A number, because the shared objects of a program may each have a
+  /// copy of a variable: with hidden visibility they do.
+  static constexpr std::uintptr_t closed_mark = 1;
+  static_assert(alignof(request_record) > closed_mark);
 
-  /// A stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a whole by the
-  /// owner (so there is no ABA), or the mark, for ever, once the queue is gone.
-  atomic<request_record*> returned_ = nullptr;
+  static request_record* record_at(std::uintptr_t address) noexcept {
+    return reinterpret_cast<request_record*>(address);
+  }
+
+  /// The address of a stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a
+  /// whole by the owner (so there is no ABA), or the mark, for ever, once the queue is gone.
+  atomic<std::uintptr_t> returned_ = 0;
 
  private:
-  std::size_t buffer_size_;                              // constant
-  static inline request_record mark_{nullptr, nullptr};  // its address is all that matters
+  std::size_t buffer_size_;  // constant
 };
 
 /// All blocks of one queue: made on demand, recycled, and freed with the queue or, if a handle outlives it, with the
@@ -134,7 +142,7 @@ class request_pool final : public request_home {
   /// The queue is going: frees what is idle, and itself if no handle is left.
   void close() noexcept {
     // Release: pairs with the acquire that makes give_back see the mark.
-    request_record* returned = returned_.exchange(closed_mark(), std::memory_order_acq_rel);
+    request_record* returned = record_at(returned_.exchange(closed_mark, std::memory_order_acq_rel));
     std::unique_lock lock(late_);
     for (request_record* list : {idle_, returned})
       while (list != nullptr) free_record(*std::exchange(list, list->next));
@@ -155,9 +163,9 @@ class request_pool final : public request_home {
   }
 
   void take_in_returned() noexcept {
-    if (returned_.load(std::memory_order_relaxed) == nullptr) return;
+    if (returned_.load(std::memory_order_relaxed) == 0) return;
     // Acquire: pairs with the release in give_back().
-    for (request_record* list = returned_.exchange(nullptr, std::memory_order_acquire); list != nullptr;)
+    for (request_record* list = record_at(returned_.exchange(0, std::memory_order_acquire)); list != nullptr;)
       put(*std::exchange(list, list->next));
   }
 

@@ -5,29 +5,39 @@
 
 namespace asioq::detail {
 
-/// Asserts that a queue is used by one thread at a time; without assertions, nothing.
-class single_user {
- public:
-  /// True while some thread is inside a member of the queue. Relaxed: it orders nothing, it only catches misuse.
-  using flag = std::atomic<bool>;
+/// True while some thread is inside a member of the queue. Written by that thread. Relaxed: it orders nothing, it only
+/// catches misuse.
+using single_user_flag = std::atomic<bool>;
 
-#ifdef NDEBUG
-  explicit single_user(flag&) noexcept {}
-#else
-  explicit single_user(flag& in_use) noexcept : in_use_(in_use) {
+/// Asserts that a queue is used by one thread at a time.
+class checked_single_user {
+ public:
+  explicit checked_single_user(single_user_flag& in_use) noexcept : in_use_(in_use) {
     [[maybe_unused]] const bool was_in_use = in_use_.exchange(true, std::memory_order_relaxed);
     assert(!was_in_use && "an asioq queue is used by two threads at the same time");
   }
-  ~single_user() { in_use_.store(false, std::memory_order_relaxed); }
-#endif
+  checked_single_user(const checked_single_user&) = delete;
+  checked_single_user& operator=(const checked_single_user&) = delete;
+  ~checked_single_user() { in_use_.store(false, std::memory_order_relaxed); }
 
-  single_user(const single_user&) = delete;
-  single_user& operator=(const single_user&) = delete;
-
-#ifndef NDEBUG
  private:
-  flag& in_use_;
-#endif
+  single_user_flag& in_use_;
 };
+
+/// Does not.
+class unchecked_single_user {
+ public:
+  explicit unchecked_single_user(single_user_flag& /*in_use*/) noexcept {}
+  unchecked_single_user(const unchecked_single_user&) = delete;
+  unchecked_single_user& operator=(const unchecked_single_user&) = delete;
+};
+
+// Two classes, not one with two bodies: of a function that units with and without NDEBUG have in common, the linker keeps
+// either, and each has to find the constructor and the destructor that it was compiled for.
+#ifdef NDEBUG
+using single_user = unchecked_single_user;
+#else
+using single_user = checked_single_user;
+#endif
 
 }  // namespace asioq::detail
