@@ -58,8 +58,7 @@ struct operation_traits {
 /// errno value negated. `data` and `length` are what a transfer fills or writes; `offset` is in bytes or
 /// `current_position`.
 ///
-/// A signal may interrupt it (-EINTR), but never `asio_op::close`: Linux has closed the descriptor then, and another
-/// thread may have opened its number, so that is success. Source: close(2).
+/// It does not repeat what a signal has interrupted (-EINTR).
 [[nodiscard]] inline std::int64_t perform(asio_op op, int fd, std::byte* data, std::size_t length,
                                           std::uint64_t offset) noexcept {
   const auto place = static_cast<off_t>(offset);
@@ -88,7 +87,6 @@ struct operation_traits {
       return -::posix_fallocate(fd, place, static_cast<off_t>(length));
     case asio_op::close:
       answer = ::close(fd);
-      if (answer < 0 && errno == EINTR) answer = 0;
       break;
   }
   return answer < 0 ? -static_cast<std::int64_t>(errno) : answer;

@@ -10,6 +10,7 @@
 #include <asioq/default_executor.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/operation.hpp>
 
 #include <fcntl.h>
 #include <liburing.h>
@@ -110,7 +111,8 @@ class uring_context {
   }
 
  private:
-  static constexpr unsigned most_entries = 32768;  // the kernel's limit
+  static constexpr unsigned most_entries = 32768;   // the kernel's limit
+  static constexpr unsigned char op_truncate = 55;  // IORING_OP_FTRUNCATE (Linux 6.9), which liburing 2.3 does not name
   static constexpr unsigned batch = 8;
   static constexpr unsigned inline_batch = 64;
   static constexpr std::int64_t patience = 3;  // refusals of one operation before a pause or the owner's own call
@@ -140,6 +142,7 @@ class uring_context {
     if (::io_uring_probe* probe = ::io_uring_get_probe_ring(&ring_)) {
       const auto supports = [&](int operation) { return ::io_uring_opcode_supported(probe, operation) != 0; };
       if (supports(IORING_OP_READ) && supports(IORING_OP_WRITE) && supports(IORING_OP_FSYNC)) error = 0;
+      truncates_ = supports(op_truncate);
       ::io_uring_free_probe(probe);
     }
     // Waiting with a timeout, the file's position as an offset, and completions beyond the ring that are kept (Linux
@@ -267,7 +270,7 @@ class uring_context {
     prepare();
     submit();  // an error is met again, and reported, by the next call that may throw
     if (own == nullptr) return take_completions();
-    const std::int64_t result = carry_out(*own);
+    const std::int64_t result = perform(*own);
     completing_ = true;
     complete(*own, result);
     completing_ = false;
@@ -277,41 +280,12 @@ class uring_context {
   /// Whether the owner may block in the operation: it depends on a disk, and not on what another program or thread
   /// does.
   static bool is_for_owner(const io_operation& operation) noexcept {
-    const asio_op op = operation.op();
-    if (op != asio_op::read && op != asio_op::write && op != asio_op::write_back) return true;
+    if (!traits_of(operation.op()).transfers) return true;
     struct stat status{};
     return ::fstat(operation.fd(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
   }
 
-  /// Carries out the operation with the ordinary system call; the outcome is as for `io_operation::complete`.
-  static std::int64_t carry_out(const io_operation& operation) noexcept {
-    const bool at_position = operation.offset() == current_position;
-    const auto offset = static_cast<off_t>(operation.offset());
-    const int fd = operation.fd();
-    std::byte* const data = operation.buffer().data();
-    const std::size_t length = operation.buffer().size();
-    std::int64_t result = 0;
-    switch (operation.op()) {
-      case asio_op::read:
-        result = at_position ? ::read(fd, data, length) : ::pread(fd, data, length, offset);
-        break;
-      case asio_op::write:
-      case asio_op::write_back:
-        result = at_position ? ::write(fd, data, length) : ::pwrite(fd, data, length, offset);
-        break;
-      case asio_op::fsync:
-        result = ::fsync(fd);
-        break;
-      case asio_op::fdatasync:
-        result = ::fdatasync(fd);
-        break;
-      case asio_op::free:
-        break;
-    }
-    return result < 0 ? -errno : result;
-  }
-
-  static void describe(::io_uring_sqe& entry, io_operation& operation) noexcept {
+  void describe(::io_uring_sqe& entry, io_operation& operation) const noexcept {
     if (is_at_position(operation)) operation.place = ::lseek(operation.fd(), 0, SEEK_CUR);
     // io_uring has a number of its own for the file's position.
     const std::uint64_t offset = operation.offset() == current_position ? ~std::uint64_t{0} : operation.offset();
@@ -330,9 +304,19 @@ class uring_context {
       case asio_op::fdatasync:
         ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC);
         break;
-      case asio_op::allocate:
       case asio_op::truncate:
+        ::io_uring_prep_nop(&entry);
+        if (!truncates_) break;
+        entry.opcode = op_truncate;
+        entry.fd = operation.fd();
+        entry.off = offset;
+        break;
+      case asio_op::allocate:
+        ::io_uring_prep_fallocate(&entry, operation.fd(), 0, offset, operation.length());
+        break;
       case asio_op::close:
+        ::io_uring_prep_close(&entry, operation.fd());
+        break;
       case asio_op::free:
         ::io_uring_prep_nop(&entry);
         break;
@@ -355,12 +339,19 @@ class uring_context {
         (++operation.result < patience ? waiting_ : refused_).push(operation);
       } else {
         if (is_at_position(operation)) mend_position(operation, result);
-        complete(operation, result);
+        complete(operation, is_left_to_owner(operation, result) ? perform(operation) : result);
         any = true;
       }
     }
     completing_ = false;
     return any;
+  }
+
+  /// Whether the owner has to carry out the operation, because the kernel has no such operation on rings, or because the
+  /// file system has none, for which posix_fallocate(3) has an answer.
+  [[nodiscard]] bool is_left_to_owner(const io_operation& operation, std::int32_t result) const noexcept {
+    if (operation.op() == asio_op::truncate) return !truncates_;
+    return operation.op() == asio_op::allocate && result == -EOPNOTSUPP;
   }
 
   static void complete(io_operation& operation, std::int64_t result) noexcept {
@@ -401,6 +392,7 @@ class uring_context {
   operation_list waiting_;    // started, and not in the submission ring; `result` counts the kernel's refusals
   operation_list refused_;    // refused `patience` times or more, and not submitted again since
   unsigned outstanding_ = 0;  // in the submission ring or the kernel
+  bool truncates_ = false;    // constant: the kernel has op_truncate
   bool is_inline_ = false;    // all that was submitted last was completed before the call returned
   bool completing_ = false;   // inside take_completions()
   detail::single_user_flag in_use_ = false;

@@ -91,11 +91,13 @@ class wide_buffer {
 /// One operation, without a queue.
 struct lone_operation : asioq::io_operation {
   lone_operation(asioq::asio_op op, int fd, std::span<std::byte> buffer, std::uint64_t offset) {
-    describe(op, fd, buffer, offset);
-    completed_ = [](io_operation& operation, std::int64_t answer) noexcept {
-      static_cast<lone_operation&>(operation).outcome = answer;
-      static_cast<lone_operation&>(operation).completed = true;
-    };
+    describe(op, fd, buffer.data(), buffer.size(), offset);
+    on_complete(
+        [](void*, io_operation& operation, std::int64_t answer) noexcept {
+          static_cast<lone_operation&>(operation).outcome = answer;
+          static_cast<lone_operation&>(operation).completed = true;
+        },
+        nullptr);
   }
   std::int64_t outcome = 0;
   bool completed = false;

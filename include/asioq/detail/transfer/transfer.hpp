@@ -39,8 +39,9 @@ inline bool may_step_back(const request_record& record) noexcept {
 /// refuses a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing
 /// new for a read, the data end there.
 inline bool advance(request_record& record, std::size_t& from, std::int64_t answer) noexcept {
-  if (answer == -EINTR) return true;
   const operation_traits traits = record.traits();
+  // Linux has closed the descriptor when close(2) is interrupted, and its number may be another file's already.
+  if (answer == -EINTR) return !traits.ends_number;
   if (answer < 0) {
     if (answer == -EINVAL && from % largest_sector != 0 && !record.at_position() && may_step_back(record)) {
       from -= from % largest_sector;
