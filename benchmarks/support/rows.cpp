@@ -11,7 +11,9 @@
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <stop_token>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace bench {
@@ -41,6 +43,22 @@ class one_core {
 
   bool wanted_;
   cpu_set_t before_{};
+};
+
+/// Threads that do nothing but compute, one for each processor.
+class busy_threads {
+ public:
+  explicit busy_threads(bool wanted) {
+    if (!wanted) return;
+    while (threads_.size() < std::thread::hardware_concurrency())
+      threads_.emplace_back([](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+        }
+      });
+  }
+
+ private:
+  std::vector<std::jthread> threads_;
 };
 
 /// Three digits, or all before the point, or a whole number.
@@ -148,6 +166,7 @@ void table::add(const figure& shown, const row& its, const maker& subject, const
     const auto count = state.max_iterations;
     const auto requests = static_cast<std::size_t>(count);
     const one_core pinned(its.on_one_core);
+    const busy_threads others(its.beside_busy_threads);
     const std::unique_ptr<worker> theirs = peer();
     const std::unique_ptr<worker> ours = subject();
     subject_first = !subject_first;

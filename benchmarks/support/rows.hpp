@@ -35,7 +35,8 @@ struct row {
   std::string subject;    ///< by whom
   std::string peer = {};  ///< and by whom else, in the same run
   std::optional<double> goal = {};
-  bool on_one_core = false;  ///< both of the pair
+  bool on_one_core = false;          ///< both of the pair
+  bool beside_busy_threads = false;  ///< one on each processor
   std::size_t requests = 0;  ///< in each pair, if it is not for Google Benchmark to find out; such pairs are fewer
 };
 
