@@ -1,5 +1,5 @@
-// What a queue is for: the program computes while the device works. One request is submitted, something is computed, the
-// request is waited for; beside a plain thread, a mutex and a condition variable that do the same.
+// What a queue is for: the program computes while the device works. One request is submitted, something is computed,
+// the request is waited for; beside a plain thread, a mutex and a condition variable that do the same.
 #include <asioq/asioq.hpp>
 
 #include <time.h>
