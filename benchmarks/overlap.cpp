@@ -233,6 +233,9 @@ const std::array<surroundings, 3>& all_surroundings() {
   return all;
 }
 
+/// Threads that compute take turns of several milliseconds: a pair has to be long enough to have many of them.
+std::size_t requests_in_pair(const surroundings& around) { return around.beside_busy_threads ? 500 : 0; }
+
 template <class Place>
 void add_overlap(table& rows, const std::string& name, const std::string& work, const std::string& who,
                  asioq::execution_order order, const overlap& its) {
@@ -244,7 +247,8 @@ void add_overlap(table& rows, const std::string& name, const std::string& work, 
               .peer = "a jthread and a condition variable",
               .goal = 1.05,
               .on_one_core = around.on_one_core,
-              .beside_busy_threads = around.beside_busy_threads},
+              .beside_busy_threads = around.beside_busy_threads,
+              .requests = requests_in_pair(around)},
              make<queue_beside<Place>>(its, order), make<plain_thread>(its));
 }
 
