@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <semaphore>
 
@@ -12,5 +13,8 @@ template <class T>
 using atomic = std::atomic<T>;
 using mutex = std::mutex;
 using counting_semaphore = std::counting_semaphore<>;
+
+/// What a task carries out before another queue may have its worker. It is here because the explorer makes it small.
+inline constexpr std::size_t requests_per_turn = 64;
 
 }  // namespace asioq::detail

@@ -30,8 +30,6 @@ class task_engine : public engine {
   void give_room() noexcept final { room_.give(); }
 
  protected:
-  static constexpr std::size_t requests_per_turn = 64;  // then another queue may have the worker
-
   task_engine(executor_reference executor, std::size_t max_writebacks) : executor_(executor), room_(max_writebacks) {}
 
   /// What a task does.

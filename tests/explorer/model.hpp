@@ -1,0 +1,102 @@
+// What comes of requests that run one by one: on strings, at once, with the failures of their plans.
+#pragma once
+
+#include <asioq/asio_op.hpp>
+#include <asioq/options.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "files.hpp"
+
+namespace asioq_explorer {
+
+/// A request from its submission on, and what must come of it.
+struct request_record : transfer {
+  asioq::asio_op op = asioq::asio_op::free;
+  std::uint64_t sequence = 0;
+  std::string text;  // a write's
+
+  int error = 0;  // an errno value
+  std::size_t transferred = 0;
+  std::string data;  // what a read gives
+  bool is_carried_out = false;
+
+  bool may_be_reported = false;  // a thrown write_back_error may have covered it
+  bool is_lost = false;          // on_lost_failure was called with it
+  bool has_returned = false;
+};
+
+class serial_model {
+ public:
+  serial_model(const simulated_system& system, asioq::failure_policy on_failure)
+      : files_(system.files), descriptors_(system.descriptors), latched_(files_.size()), on_failure_(on_failure) {}
+
+  [[nodiscard]] const std::string& content(std::size_t file) const { return files_[file].content; }
+
+  /// The next request; `ends_hold`: the first one after a resume() with an effect.
+  void run(request_record& its, bool ends_hold) {
+    if (ends_hold) {
+      holding_ = false;
+      std::fill(latched_.begin(), latched_.end(), 0);
+    }
+    if (holding_)
+      its.error = ECANCELED;
+    else if (its.what == operation::sync)
+      sync(its);
+    else
+      transfer_all(its);
+    if (its.error != 0 && on_failure_ == asioq::failure_policy::hold) holding_ = true;
+  }
+
+ private:
+  descriptor& at(const request_record& its) { return descriptors_[static_cast<std::size_t>(its.fd - first_fd)]; }
+
+  void sync(request_record& its) {
+    const std::size_t which = at(its).file;
+    if (latched_[which] == 0) {
+      its.is_carried_out = true;
+      simulated_file& file = files_[which];
+      if ((file.failing_syncs >> (file.syncs++ % 64) & 1U) != 0) latched_[which] = EIO;
+    }
+    its.error = latched_[which];
+  }
+
+  void transfer_all(request_record& its) {
+    its.is_carried_out = true;
+    descriptor& where = at(its);
+    std::string& content = files_[where.file].content;
+    const bool moves_position = its.offset == at_position;
+    for (std::size_t calls = 0; its.transferred < its.length; ++calls) {
+      std::size_t part = next_part(its.plan, calls, its.transferred, its.length);
+      if (part == 0) {
+        its.error = EIO;
+        return;
+      }
+      std::size_t from = moves_position ? where.position : static_cast<std::size_t>(its.offset) + its.transferred;
+      if (its.what == operation::read) {
+        part = from < content.size() ? std::min(part, content.size() - from) : 0;
+        its.data += content.substr(std::min(from, content.size()), part);
+      } else {
+        if (where.appends) from = content.size();
+        if (content.size() < from + part) content.resize(from + part);
+        content.replace(from, part, its.text, its.transferred, part);
+      }
+      its.transferred += part;
+      if (moves_position) where.position = from + part;
+      if (its.what == operation::read && (part == 0 || moves_position)) return;
+    }
+  }
+
+  std::vector<simulated_file> files_;
+  std::vector<descriptor> descriptors_;
+  std::vector<int> latched_;  // for each file, the error of its syncs; 0: none
+  asioq::failure_policy on_failure_;
+  bool holding_ = false;
+};
+
+}  // namespace asioq_explorer
