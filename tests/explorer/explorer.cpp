@@ -84,13 +84,20 @@ class program final : public observer {
     shortens_ = random_.one_in(2);
     fails_ = random_.one_in(2);
     operations_ = 3 + random_.below(9);
+    // Inside execute(), a task may carry out a younger request while its caller has an older one in its hands.
+    const bool is_never_inside = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
+    stalls_ = is_never_inside && random_.one_in(2);
     make_files();
     model_.emplace(the_system, options_.on_failure);
+    schedule::set_description([](const void* its) { static_cast<const program*>(its)->describe(); }, this);
   }
 
   program(const program&) = delete;
   program& operator=(const program&) = delete;
-  ~program() { the_system.its_observer = nullptr; }
+  ~program() {
+    schedule::set_description(nullptr, nullptr);
+    the_system.its_observer = nullptr;
+  }
 
   void run() {
     const std::size_t workers = 1 + random_.below(3);
@@ -116,6 +123,12 @@ class program final : public observer {
     if (is_strict()) check_order(what, fd, static_cast<request_record*>(request));
   }
 
+  /// A call that the owner has no need of lasts, while the owner sleeps.
+  [[nodiscard]] bool may_end(const transfer& request) const override {
+    return request.is_of_owner || static_cast<const request_record&>(request).sequence <= needs_ ||
+           !schedule::sleeps("owner");
+  }
+
   void call_ends(operation /*what*/, int /*fd*/, transfer* /*request*/) override { --calls_; }
 
  private:
@@ -129,6 +142,7 @@ class program final : public observer {
   void make_files() {
     the_system = {};
     the_system.its_observer = this;
+    the_system.can_merge = !stalls_;
     const std::size_t files = 1 + random_.below(2);
     for (std::size_t i = 0; i < files; ++i) {
       simulated_file its;
@@ -163,7 +177,7 @@ class program final : public observer {
   }
 
   void operate(queue_type& queue) {
-    switch (random_.below(14)) {
+    switch (random_.below(15)) {
       case 0:
         if (!held_.empty()) {
           drop(std::move(held_.back()));
@@ -186,6 +200,9 @@ class program final : public observer {
         resume(queue);
         break;
       case 6:
+        do_something_else(queue);
+        break;
+      case 7:
         if (!held_.empty()) {
           asioq::asio_request again = std::move(held_.back());
           held_.pop_back();
@@ -292,32 +309,53 @@ class program final : public observer {
   }
 
   void wait(queue_type& queue) {
+    note_needs();
     asioq::asio_request done = queue.wait();
+    needs_ = all;
     if (!done && queue.running_requests() != 0) found("wait() has not waited");
     if (!done && is_exact() && !to_come_.empty()) found("wait() returns nothing, but there is something");
     collect_kept(std::move(done));
   }
 
-  void try_wait(queue_type& queue) {
+  void note_needs() {
+    if (stalls_ && is_exact() && !to_come_.empty()) needs_ = to_come_.front()->sequence;
+  }
+
+  /// Does nothing with the queue until all has finished, which must not need the owner.
+  void do_something_else(queue_type& queue) {
+    if (pool_.is_late || pool_.how == manner::stuck || pool_.how == manner::starving) return;
+    // What has been refused the owner has to offer again.
+    if (pool_.refuses && !try_wait(queue)) return;
+    schedule::wait(
+        "something else", [](const void* its) { return static_cast<const queue_type*>(its)->running_requests() == 0; },
+        &queue);
+  }
+
+  /// Returns whether it has not thrown.
+  bool try_wait(queue_type& queue) {
     const bool is_all_finished = queue.running_requests() == 0;
     asioq::asio_request done;
     try {
       done = queue.try_wait();
     } catch (const refusal&) {
       if (!pool_.refuses) found("an exception of nobody's");
-      return;
+      return false;
     }
     if (!done && is_all_finished && is_exact() && !to_come_.empty())
       found("try_wait() does not return what has finished");
     collect_kept(std::move(done));
+    return true;
   }
 
   void wait_for(queue_type& queue) {
     const std::uint64_t timed_out = schedule::timed_out_alone();
     asioq::asio_request done;
     try {
+      note_needs();
       done = queue.wait_for(std::chrono::microseconds(1 + random_.below(1000)));
+      needs_ = all;
     } catch (const refusal&) {
+      needs_ = all;
       if (!pool_.refuses) found("an exception of nobody's");
       return;
     }
@@ -370,6 +408,24 @@ class program final : public observer {
       const asioq::asio_request last = std::move(bag_.back());
       bag_.pop_back();
     }
+  }
+
+  /// For whoever looks into a finding.
+  void describe() const {
+    constexpr std::array<const char*, 6> manners{"workers", "at once", "at once inside", "mixed", "starving", "stuck"};
+    std::fprintf(stderr, "%s, %s, max_writebacks %zu, max_in_flight %zu, %zu requests a turn; executor: %s%s%s\n",
+                 is_strict() ? "strict" : "as if serial",
+                 options_.on_failure == asioq::failure_policy::hold ? "hold" : "proceed", options_.max_writebacks,
+                 options_.max_in_flight, asioq::detail::requests_per_turn, manners[static_cast<std::size_t>(pool_.how)],
+                 pool_.refuses ? ", refuses" : "", pool_.is_late ? ", late" : "");
+    constexpr std::array<const char*, 6> names{"free", "read", "write", "write_back", "fsync", "fdatasync"};
+    for (const request_record& one : records_)
+      std::fprintf(stderr, "  %llu: %s of %zu bytes at %lld of %d, %zu moved, must be %zu and error %d%s%s%s\n",
+                   static_cast<unsigned long long>(one.sequence), names[static_cast<std::size_t>(one.op)], one.length,
+                   static_cast<long long>(one.offset), one.fd, one.progress, one.transferred, one.error,
+                   one.has_begun ? "" : ", not begun", one.is_in_kernel ? ", in the kernel" : "",
+                   one.has_returned ? ", has come back" : "");
+    if (needs_ != all) std::fprintf(stderr, "The owner needs request %llu\n", static_cast<unsigned long long>(needs_));
   }
 
   // What is checked.
@@ -492,11 +548,14 @@ class program final : public observer {
         found("file %zu is \"%s\", must be \"%s\"", i, the_system.files[i].content.c_str(), model_->content(i).c_str());
   }
 
+  static constexpr std::uint64_t all = ~std::uint64_t{0};
+
   random_source random_;
   asioq::queue_options options_;
   task_pool pool_;
   bool shortens_ = false;
   bool fails_ = false;
+  bool stalls_ = false;  // see may_end(); requests are not merged then, since merged ones finish together
   std::size_t operations_ = 0;
   std::optional<serial_model> model_;
 
@@ -510,6 +569,7 @@ class program final : public observer {
   bool resumed_ = false;
   std::size_t calls_ = 0;
   std::uint64_t next_to_run_ = 0;
+  std::uint64_t needs_ = all;  // the number of the youngest request that has to finish for the owner to go on
   std::size_t texts_ = 0;
   int last_fd_ = first_fd;
   std::uint64_t last_end_ = 0;

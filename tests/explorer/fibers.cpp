@@ -175,6 +175,9 @@ std::uint64_t alone_count = 0;
 std::uint64_t time_now = 0;
 int holds_points = 0;
 
+void (*describe)(const void* object) = nullptr;
+const void* described = nullptr;
+
 std::array<event, 256> last_events;
 std::uint64_t event_count = 0;
 
@@ -195,6 +198,7 @@ void print_last_events() noexcept {
     const char* const state = one.has_ended ? "has ended" : one.holds == nullptr ? "can go on" : "waits";
     std::fprintf(stderr, "  %-10s %s\n", one.name, state);
   }
+  if (describe != nullptr) describe(described);
 }
 
 void print_seed() noexcept {
@@ -272,6 +276,7 @@ bool can_go_on(const fiber& its) noexcept { return !its.has_ended && (its.holds 
 
 /// The fiber that goes on; main_fiber if all have ended.
 fiber& choose_next() noexcept {
+  const schedule::in_one_step conditions_have_no_points;
   std::array<fiber*, most_fibers> able;
   std::size_t count = 0;
   std::array<fiber*, most_fibers> timed;
@@ -453,8 +458,7 @@ bool wait_until(const char* what, condition holds, const void* object, std::uint
 
 bool sleeps(const char* name) noexcept {
   for (std::size_t i = 0; i < fiber_count; ++i)
-    if (std::string_view(fibers[i].name) == name)
-      return !fibers[i].has_ended && fibers[i].holds != nullptr && !fibers[i].holds(fibers[i].object);
+    if (std::string_view(fibers[i].name) == name) return !can_go_on(fibers[i]);
   return false;
 }
 
@@ -477,6 +481,11 @@ void found(const char* format, ...) {
   std::fprintf(stderr, "\n");
   print_seed();
   std::_Exit(1);
+}
+
+void set_description(void (*its_describe)(const void* object), const void* object) noexcept {
+  describe = its_describe;
+  described = object;
 }
 
 std::uint64_t steps() noexcept { return step_count; }

@@ -102,6 +102,9 @@ class in_one_step {
 /// Something is wrong: prints what, the last steps and how to repeat them, and ends the program with status 1.
 [[noreturn]] void found(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
+/// What prints more about the run when something is found; null: nothing.
+void set_description(void (*describe)(const void* object), const void* object) noexcept;
+
 /// The points of the last `run`.
 std::uint64_t steps() noexcept;
 

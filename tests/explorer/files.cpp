@@ -14,6 +14,7 @@
 #include <cstdarg>
 #include <cstring>
 #include <span>
+#include <string_view>
 
 #include "fibers.hpp"
 
@@ -77,6 +78,10 @@ ssize_t move(operation what, descriptor& where, transfer& its) noexcept {
   return static_cast<ssize_t>(part);
 }
 
+bool may_end(const void* request) {
+  return the_system.its_observer->may_end(*static_cast<const transfer*>(request));
+}
+
 ssize_t transfer_all(operation what, int fd, std::span<const iovec> parts, std::uint64_t offset) noexcept {
   schedule::point(what == operation::read ? "read" : "write");
   std::array<transfer*, 64> requests{};
@@ -88,7 +93,8 @@ ssize_t transfer_all(operation what, int fd, std::span<const iovec> parts, std::
   const std::span<transfer* const> all(requests.data(), parts.size());
   for (transfer* const one : all) one->has_begun = one->is_in_kernel = true;
   the_system.its_observer->call_begins(what, fd, all.front());
-  schedule::point("in the kernel");
+  all.front()->is_of_owner = std::string_view(schedule::name()) == "owner";
+  schedule::wait("in the kernel", may_end, all.front());
   ssize_t moved = 0;
   if (all.front()->plan.interruptions > 0) {
     --all.front()->plan.interruptions;
@@ -209,7 +215,7 @@ int fstat(int fd, struct stat* status) noexcept {
   status->st_dev = 1;
   status->st_ino = 1 + its.file;
   status->st_size = static_cast<off_t>(size);
-  status->st_blocks = size == 0 ? 0 : 8;
+  status->st_blocks = size != 0 && the_system.can_merge ? 8 : 0;
   status->st_blksize = 4096;
   return 0;
 }

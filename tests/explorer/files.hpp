@@ -41,6 +41,7 @@ struct transfer {
   std::size_t calls = 0;     // that have moved any
   bool has_begun = false;
   bool is_in_kernel = false;
+  bool is_of_owner = false;  // the last call is the owner's
 };
 
 /// Whom the files tell of what happens.
@@ -50,6 +51,8 @@ class observer {
   virtual transfer* find(const std::byte* data) = 0;
   /// A call begins or ends; `request` is the first of those it is for. For a sync it is null.
   virtual void call_begins(operation what, int fd, transfer* request) = 0;
+  /// Whether the kernel is done with the call.
+  [[nodiscard]] virtual bool may_end(const transfer& request) const = 0;
   virtual void call_ends(operation what, int fd, transfer* request) = 0;
 
  protected:
@@ -73,6 +76,7 @@ struct descriptor {
 struct simulated_system {
   std::vector<simulated_file> files;
   std::vector<descriptor> descriptors;  // from first_fd on
+  bool can_merge = true;                // whether the files look as if they were on a disk
   observer* its_observer = nullptr;
 };
 extern simulated_system the_system;
