@@ -85,7 +85,8 @@ class program final : public observer {
     fails_ = random_.one_in(2);
     operations_ = 3 + random_.below(9);
     // Inside execute(), a task may carry out a younger request while its caller has an older one in its hands.
-    const bool is_never_inside = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
+    const bool is_never_inside =
+        pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
     stalls_ = is_never_inside && random_.one_in(2);
     make_files();
     model_.emplace(the_system, options_.on_failure);
@@ -160,6 +161,7 @@ class program final : public observer {
     {
       queue_type queue(explored_executor(pool_), options_);
       for (std::size_t i = 0; i < operations_; ++i) operate(queue);
+      if (random_.one_in(3)) do_something_else(queue);
       if (random_.one_in(2)) {
         for (;;) {
           const std::size_t before = to_come_.size();
@@ -186,6 +188,7 @@ class program final : public observer {
         break;
       case 1:
         wait(queue);
+        if (random_.one_in(3)) do_something_else(queue);
         break;
       case 2:
         try_wait(queue);
@@ -603,7 +606,7 @@ int explore(std::uint64_t count, std::optional<strategy> how) {
 
 int main(int argc, char** argv) {
   using namespace asioq_explorer;
-  const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 20'000;
+  const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000;
   std::optional<strategy> how;
   if (argc > 2) how = std::string_view(argv[2]) == "walk" ? strategy::walk : strategy::priorities;
   return explore(count, how);

@@ -78,9 +78,7 @@ ssize_t move(operation what, descriptor& where, transfer& its) noexcept {
   return static_cast<ssize_t>(part);
 }
 
-bool may_end(const void* request) {
-  return the_system.its_observer->may_end(*static_cast<const transfer*>(request));
-}
+bool may_end(const void* request) { return the_system.its_observer->may_end(*static_cast<const transfer*>(request)); }
 
 ssize_t transfer_all(operation what, int fd, std::span<const iovec> parts, std::uint64_t offset) noexcept {
   schedule::point(what == operation::read ? "read" : "write");
