@@ -24,14 +24,15 @@
 #include <ucontext.h>
 #endif
 
-// The exceptions that a thread has caught and not done with are its own, and fibers are meant to be threads: see the Itanium
-// C++ ABI, Exception Handling, 2.2.2.
+// The exceptions that a thread has caught and not done with are its own, and fibers are meant to be threads: see the
+// Itanium C++ ABI, Exception Handling, 2.2.2.
 namespace __cxxabiv1 {
 struct __cxa_eh_globals;
 extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
 }  // namespace __cxxabiv1
 
-// Stores where the running fiber stands to *from, and goes on where `to` stands. swapcontext would do the same with two system calls.
+// Stores where the running fiber stands to *from, and goes on where `to` stands. swapcontext would do the same with two
+// system calls.
 #if defined(__x86_64__)
 extern "C" void asioq_explorer_switch(void** from, void* to);
 asm(R"(

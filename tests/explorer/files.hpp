@@ -1,8 +1,8 @@
-// Files that are not: what the system calls of a program find behind descriptors from `first_fd` on. All other descriptors
-// are the kernel's. Each call is a few points of the schedule and takes effect at one of them.
+// Files that are not: what the system calls of a program find behind descriptors from `first_fd` on. All other
+// descriptors are the kernel's. Each call is a few points of the schedule and takes effect at one of them.
 //
-// How the transfers of a request go (short, interrupted, failing) is part of the request: so a serial run, whose calls are
-// others, comes to the same results.
+// How the transfers of a request go (short, interrupted, failing) is part of the request: so a serial run, whose calls
+// are others, comes to the same results.
 #pragma once
 
 #include <array>

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "fibers.hpp"
 #include "files.hpp"
 
 namespace asioq_explorer {
@@ -26,6 +27,11 @@ struct request_record : transfer {
   std::string data;  // what a read gives
   bool is_carried_out = false;
 
+  /// How the queue says that it went, from when it says so; used where that is not known before.
+  int said_error = 0;
+  std::size_t said_transferred = 0;
+  std::string said_data;
+
   bool may_be_reported = false;  // a thrown write_back_error may have covered it
   bool is_lost = false;          // on_lost_failure was called with it
   bool has_returned = false;
@@ -40,20 +46,38 @@ class serial_model {
 
   /// The next request; `ends_hold`: the first one after a resume() with an effect.
   void run(request_record& its, bool ends_hold) {
-    if (ends_hold) {
-      holding_ = false;
-      std::fill(latched_.begin(), latched_.end(), 0);
-    }
+    if (ends_hold) end_hold();
     if (holding_)
       its.error = ECANCELED;
-    else if (its.what == operation::sync)
-      sync(its);
     else
-      transfer_all(its);
+      carry_out(its);
     if (its.error != 0 && on_failure_ == asioq::failure_policy::hold) holding_ = true;
   }
 
+  /// The same, where what is younger than a failure may have begun before it, and `is_cancelled` is known.
+  void follow(request_record& its, bool ends_hold, bool is_cancelled) {
+    if (ends_hold) end_hold();
+    if (is_cancelled && !holding_) schedule::found("a request is cancelled, though nothing before it has failed");
+    if (is_cancelled)
+      its.error = ECANCELED;
+    else
+      carry_out(its);
+    if (its.error != 0) holding_ = true;
+  }
+
  private:
+  void end_hold() {
+    holding_ = false;
+    std::fill(latched_.begin(), latched_.end(), 0);
+  }
+
+  void carry_out(request_record& its) {
+    if (its.what == operation::sync)
+      sync(its);
+    else
+      transfer_all(its);
+  }
+
   descriptor& at(const request_record& its) { return descriptors_[static_cast<std::size_t>(its.fd - first_fd)]; }
 
   void sync(request_record& its) {
