@@ -1,6 +1,6 @@
 // explorer [SCHEDULES [walk|priorities]]: runs short random programs on a queue under random schedules, and looks
-// whether all goes as it must. The headers are the library's own; only what threads share is made of points of the schedule
-// (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, 1 if something does.
+// whether all goes as it must. The headers are the library's own; only what threads share is made of points of the
+// schedule (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, else 1.
 //
 // Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
 // greater by one. With a few schedules each program is run.
@@ -89,9 +89,8 @@ class program final : public observer {
     fails_ = random_.one_in(2);
     operations_ = 3 + random_.below(9);
     // Inside execute(), a task may carry out a younger request while its caller has an older one in its hands.
-    const bool is_never_inside =
-        pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
-    stalls_ = is_never_inside && random_.one_in(2);
+    is_never_inside_ = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
+    stalls_ = is_never_inside_ && random_.one_in(2);
     make_files();
     model_.emplace(the_system, options_.on_failure);
     schedule::set_description([](const void* its) { static_cast<const program*>(its)->describe(); }, this);
@@ -124,6 +123,8 @@ class program final : public observer {
 
   void call_begins(operation what, int fd, transfer* request) override {
     ++calls_;
+    if (leaves_it_to_others_ && std::string_view(schedule::name()) == "owner")
+      found("the owner carries out a request where it must not");
     if (calls_ > most_calls()) found("%zu calls at a time", calls_);
     if (is_strict()) check_order(what, fd, static_cast<request_record*>(request));
   }
@@ -159,6 +160,18 @@ class program final : public observer {
     }
     if (random_.one_in(2)) the_system.descriptors.push_back({random_.below(files), random_.one_in(4)});
   }
+
+  /// While it lives, the owner is in a call that carries out no request.
+  class in_short_call {
+   public:
+    explicit in_short_call(program& its) noexcept : its_(its) { its_.leaves_it_to_others_ = its_.is_never_inside_; }
+    in_short_call(const in_short_call&) = delete;
+    in_short_call& operator=(const in_short_call&) = delete;
+    ~in_short_call() { its_.leaves_it_to_others_ = false; }
+
+   private:
+    program& its_;
+  };
 
   // What the owner does.
 
@@ -281,7 +294,14 @@ class program final : public observer {
     in_queue_.push_back(&its);
     bool is_taken = false;
     try {
-      queue.submit(std::move(request));
+      if (its.op == asio_op::write_back) {
+        queue.submit(std::move(request));
+      } else {
+        const in_short_call carries_out_none(*this);
+        std::optional<schedule::awake> never_blocks;
+        if (is_never_inside_) never_blocks.emplace();
+        queue.submit(std::move(request));
+      }
       is_taken = true;
     } catch (const asioq::write_back_error& error) {
       check_error(error);
@@ -350,6 +370,9 @@ class program final : public observer {
     const bool is_all_finished = queue.running_requests() == 0;
     asioq::asio_request done;
     try {
+      const in_short_call carries_out_none(*this);
+      std::optional<schedule::awake> never_blocks;
+      if (is_never_inside_) never_blocks.emplace();
       done = queue.try_wait();
     } catch (const refusal&) {
       if (!pool_.refuses) found("an exception of nobody's");
@@ -366,6 +389,7 @@ class program final : public observer {
     asioq::asio_request done;
     try {
       note_needs();
+      const in_short_call carries_out_none(*this);
       done = queue.wait_for(std::chrono::microseconds(1 + random_.below(1000)));
       needs_ = all;
     } catch (const refusal&) {
@@ -611,7 +635,8 @@ class program final : public observer {
   task_pool pool_;
   bool shortens_ = false;
   bool fails_ = false;
-  bool stalls_ = false;  // see may_end(); requests are not merged then, since merged ones finish together
+  bool is_never_inside_ = false;  // no task runs inside execute()
+  bool stalls_ = false;           // see may_end(); requests are not merged then, since merged ones finish together
   std::size_t operations_ = 0;
   std::optional<serial_model> model_;
 
@@ -624,6 +649,7 @@ class program final : public observer {
   std::uint64_t resume_looks_at_ = 0;
   std::vector<resume_call> resumes_;  // if not is_exact()
   bool resumed_ = false;
+  bool leaves_it_to_others_ = false;  // the owner is in a call that carries out no request
   std::size_t calls_ = 0;
   std::uint64_t next_to_run_ = 0;
   std::uint64_t needs_ = all;  // the number of the youngest request that has to finish for the owner to go on

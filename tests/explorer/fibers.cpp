@@ -135,6 +135,7 @@ struct fiber {
   bool is_timed = false;  // or if the schedule says that the deadline has come
   std::uint64_t deadline = 0;
   std::uint64_t priority = 0;
+  bool must_not_sleep = false;
   // The last reads of the same object, with nothing between them.
   const void* last_read = nullptr;
   std::uint64_t reads = 0;
@@ -385,6 +386,7 @@ void add(const char* name, std::function<void()> body) {
   its.has_ended = false;
   its.holds = nullptr;
   its.is_timed = false;
+  its.must_not_sleep = false;
   its.last_read = nullptr;
   its.reads = 0;
   its.priority = lowest + source.below(1U << 20U);
@@ -444,6 +446,14 @@ void wait(const char* what, condition holds, const void* object) noexcept {
   choose_and_switch();
   current->holds = nullptr;
 }
+
+void sleep(const char* what, condition holds, const void* object) noexcept {
+  if (current->must_not_sleep && !holds(object)) found("%s would sleep where it must not", what);
+  wait(what, holds, object);
+}
+
+awake::awake() noexcept { current->must_not_sleep = true; }
+awake::~awake() { current->must_not_sleep = false; }
 
 bool wait_until(const char* what, condition holds, const void* object, std::uint64_t deadline) noexcept {
   if (!is_running()) return holds(object);

@@ -1,8 +1,8 @@
 // Threads that are not: fibers on one thread, of which a schedule chosen by a seed lets one run at a time.
 //
 // A fiber runs until it comes to a *point*: wherever it does something that another could observe, or that lets it
-// observe another. There the schedule decides which fiber goes on. So a schedule is a sequence of decisions, all from one
-// seed, and the same seed gives the same run.
+// observe another. There the schedule decides which fiber goes on. So a schedule is a sequence of decisions, all from
+// one seed, and the same seed gives the same run.
 //
 // What is between two points is one step, and memory is sequentially consistent: the weaker memory orders of the code
 // are not looked at. Why these suffice is argued in the headers.
@@ -77,8 +77,20 @@ using condition = bool (*)(const void* object);
 /// A point after which the condition holds. If none of the fibers can go on, that is a finding.
 void wait(const char* what, condition holds, const void* object) noexcept;
 
-/// The same, but ends at the deadline, in nanoseconds of `now()`, whenever the schedule likes: then it returns false, and
-/// the deadline is over. If the deadline is far away, this happens only when nobody else can go on.
+/// The same for a wait that may be long: not for a fiber that must not sleep.
+void sleep(const char* what, condition holds, const void* object) noexcept;
+
+/// While it lives, the fiber that has made it must not sleep.
+class awake {
+ public:
+  awake() noexcept;
+  ~awake();
+  awake(const awake&) = delete;
+  awake& operator=(const awake&) = delete;
+};
+
+/// As `wait`, but ends at the deadline, in nanoseconds of `now()`, whenever the schedule likes: then it returns false,
+/// and the deadline is over. If the deadline is far away, this happens only when nobody else can go on.
 bool wait_until(const char* what, condition holds, const void* object, std::uint64_t deadline) noexcept;
 
 /// Whether the fiber of that name sleeps: it waits for something that has not come.

@@ -1,4 +1,5 @@
-// In the place of the header of this name: what threads share is made of points of a schedule. See tests/explorer/fibers.hpp.
+// In the place of the header of this name: what threads share is made of points of a schedule. See
+// tests/explorer/fibers.hpp.
 #pragma once
 
 #include <atomic>
@@ -166,7 +167,7 @@ class counting_semaphore {
 
   void acquire() noexcept {
     life_.check("acquire");
-    asioq_explorer::schedule::wait("acquire", has_one, this);
+    asioq_explorer::schedule::sleep("acquire", has_one, this);
     take();
   }
   bool try_acquire() noexcept {
