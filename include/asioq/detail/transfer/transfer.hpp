@@ -39,7 +39,7 @@ inline bool may_step_back(const request_record& record) noexcept {
 /// refuses a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing
 /// new for a read, the data end there.
 inline bool advance(request_record& record, std::size_t& from, std::int64_t answer) noexcept {
-  const operation_traits traits = record.traits();
+  const operation_traits& traits = record.traits();
   // Linux has closed the descriptor when close(2) is interrupted, and its number may be another file's already.
   if (answer == -EINTR) return !traits.ends_number;
   if (answer < 0) {
