@@ -115,6 +115,9 @@ class strict_dispatcher final : public task_dispatcher {
   static constexpr std::uintptr_t all_flags = 3;
   static_assert(alignof(request_record) > all_flags);
 
+  /// A burst begins with a smaller call, so that merging does not keep its first result waiting for all the others.
+  static constexpr std::size_t first_of_burst = 8;  // requests
+
   static std::uintptr_t flags(std::uintptr_t word) noexcept { return word & all_flags; }
   static request_record* newest(std::uintptr_t word) noexcept {
     return reinterpret_cast<request_record*>(word & ~all_flags);
@@ -165,7 +168,10 @@ class strict_dispatcher final : public task_dispatcher {
   /// Runner: whether there is a request to carry out, at the front of `ready_`.
   bool refill() noexcept {
     if (!ready_.empty()) return true;
-    if (newest(word_.load(std::memory_order_relaxed)) == nullptr) return false;
+    if (newest(word_.load(std::memory_order_relaxed)) == nullptr) {
+      begins_burst_ = true;
+      return false;
+    }
     // Acquire: pairs with the release in submit().
     request_record* record = newest(word_.fetch_and(all_flags, std::memory_order_acquire));
     while (record != nullptr) {
@@ -190,6 +196,7 @@ class strict_dispatcher final : public task_dispatcher {
     } else {
       failed = !carry_out(first, failures_, file_probe());
     }
+    begins_burst_ = false;
     // From here on the records are the owner's. Sequentially consistent: see wake.
     finished_.store(finished_.load(std::memory_order_relaxed) + count);
     return failed;
@@ -206,7 +213,9 @@ class strict_dispatcher final : public task_dispatcher {
     if (!next.is_continued_by(*ready_.front())) return;
     const merging allowed = merging_of_(first.fd);
     if (!allowed.allows(first)) return;
-    while (refill() && next.is_continued_by(*ready_.front()) && allowed.allows(*ready_.front()))
+    const bool is_awaited = first.op != asio_op::write_back;
+    const std::size_t limit = is_awaited && begins_burst_ ? first_of_burst : batch::most;
+    while (next.size() < limit && refill() && next.is_continued_by(*ready_.front()) && allowed.allows(*ready_.front()))
       next.take(ready_.pop_front());
   }
 
@@ -268,6 +277,7 @@ class strict_dispatcher final : public task_dispatcher {
   alignas(64) record_fifo<&request_record::next> ready_;  // taken from the inbox, oldest first
   failure_log failures_;
   merging_probe merging_of_;
+  bool begins_burst_ = true;  // there was nothing to do before
 };
 
 }  // namespace asioq::detail

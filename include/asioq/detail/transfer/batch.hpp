@@ -22,6 +22,8 @@ namespace asioq::detail {
 /// of the file, is then done request by request: so errors and lengths are those of each.
 class batch {
  public:
+  static constexpr std::size_t most = 64;  // requests
+
   explicit batch(request_record& first) noexcept : bytes_(first.length) { requests_[0] = &first; }
 
   /// The requests, oldest first.
@@ -61,7 +63,6 @@ class batch {
   }
 
  private:
-  static constexpr std::size_t most = 64;  // requests
   /// More would not be faster, and keep the first one waiting.
   static constexpr std::size_t most_bytes = std::size_t{256} * 1024;
 
