@@ -19,8 +19,8 @@ namespace asioq {
 ///
 /// The pool comes with the first `default_executor` that is constructed and goes, all its threads joined, with the last
 /// copy; a later one makes a new pool. It has one thread per processor, at least 4 and at most 16: they wait for
-/// devices more than they compute. The last copy may go anywhere: in a task of the pool's own (see `~thread_pool`), and in
-/// the destructor of a static object.
+/// devices more than they compute. The last copy may go anywhere: in a task of the pool's own (see `~thread_pool`), and
+/// in the destructor of a static object.
 ///
 /// A process that `fork` has made has a default pool of its own: copies of its parent's are nothing to use in it.
 class default_executor {
@@ -42,11 +42,11 @@ class default_executor {
     std::weak_ptr<thread_pool> pool;
   };
 
-  /// The one of this process. In a child after `fork` it is a new one: a thread that the child does not have may have held
-  /// the mutex of the old.
+  /// The one of this process. In a child after `fork` it is a new one: a thread that the child does not have may have
+  /// held the mutex of the old.
   static meeting_point& here() {
-    // Points to the meeting point of this process or of an ancestor, or is null before the first. Release, by the thread
-    // that has made one, pairs with acquire, by the others that find it.
+    // Points to the meeting point of this process or of an ancestor, or is null before the first. Release, by the
+    // thread that has made one, pairs with acquire, by the others that find it.
     static constinit std::atomic<meeting_point*> newest = nullptr;
     const pid_t process = ::getpid();
     meeting_point* found = newest.load(std::memory_order_acquire);

@@ -25,13 +25,14 @@ namespace asioq {
 ///
 /// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations
 /// that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
-/// 20 µs before it sleeps, and less where that seldom finds any. The pool must outlive every queue that uses its executor.
+/// 20 µs before it sleeps, and less where that seldom finds any. The pool must outlive every queue that uses its
+/// executor.
 ///
 /// **Signals.** Workers block all signals but SIGPROF and those that a fault raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-/// SIGTRAP, SIGSYS, SIGABRT), so the program's own threads get the others. In a worker a write to a pipe without a reader
-/// fails with EPIPE, and one beyond RLIMIT_FSIZE with EFBIG, and neither raises a signal. A blocking call of a queue may
-/// carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks or ignores
-/// them. A process that a task starts inherits the worker's mask.
+/// SIGTRAP, SIGSYS, SIGABRT), so the program's own threads get the others. In a worker a write to a pipe without a
+/// reader fails with EPIPE, and one beyond RLIMIT_FSIZE with EFBIG, and neither raises a signal. A blocking call of a
+/// queue may carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks
+/// or ignores them. A process that a task starts inherits the worker's mask.
 ///
 /// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which then leaves everything as it
 /// is, but not use it.
@@ -42,8 +43,8 @@ class thread_pool {
   /// What to give to a queue: a pointer, valid as long as the pool and, inside its tasks, until they end.
   class executor_type {
    public:
-    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc` only
-    /// when more tasks are waiting than ever before; the task has then not been taken.
+    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc`
+    /// only when more tasks are waiting than ever before; the task has then not been taken.
     void execute(task work) const { crew_->push(work); }
 
     bool operator==(const executor_type&) const = default;
@@ -69,8 +70,8 @@ class thread_pool {
 
   /// Runs all tasks the pool has accepted, and joins the workers.
   ///
-  /// Called by a task of the pool's own it cannot wait for that task: the task's worker goes on by itself after it, runs
-  /// what is left, and leaves. All others have been joined when the destructor returns. O(threads).
+  /// Called by a task of the pool's own it cannot wait for that task: the task's worker goes on by itself after it,
+  /// runs what is left, and leaves. All others have been joined when the destructor returns. O(threads).
   ~thread_pool() {
     if (::getpid() != crew_->process) return;
     crew_->stop();
@@ -90,8 +91,9 @@ class thread_pool {
   [[nodiscard]] std::size_t size() const noexcept { return crew_->workers.size(); }
 
  private:
-  /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool; and
-  /// in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in use.
+  /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool;
+  /// and in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in
+  /// use.
   struct crew {
     crew() = default;
     crew(const crew&) = delete;
@@ -135,8 +137,8 @@ class thread_pool {
       }
     }
 
-    /// One worker at a time looks a while for the next task before it sleeps: this spares the one that pushes a task the
-    /// wake-up, which costs more than many a transfer. It counts on this worker for one task, and this worker looks
+    /// One worker at a time looks a while for the next task before it sleeps: this spares the one that pushes a task
+    /// the wake-up, which costs more than many a transfer. It counts on this worker for one task, and this worker looks
     /// again under the lock.
     void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
       standing_by = true;

@@ -347,8 +347,8 @@ class uring_context {
     return any;
   }
 
-  /// Whether the owner has to carry out the operation, because the kernel has no such operation on rings, or because the
-  /// file system has none, for which posix_fallocate(3) has an answer.
+  /// Whether the owner has to carry out the operation, because the kernel has no such operation on rings, or because
+  /// the file system has none, for which posix_fallocate(3) has an answer.
   [[nodiscard]] bool is_left_to_owner(const io_operation& operation, std::int32_t result) const noexcept {
     if (operation.op() == asio_op::truncate) return !truncates_;
     return operation.op() == asio_op::allocate && result == -EOPNOTSUPP;

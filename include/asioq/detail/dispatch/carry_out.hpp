@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// Carries out one request of a serial order, or ends it with the error that an earlier failure decides; blocks.
-/// Records its own failure. Returns whether it succeeded.
+/// Carries out one request of a serial order, or ends it with the error that an earlier failure imposes. Blocks.
+/// Records the request's own failure. Returns whether it succeeded.
 inline bool carry_out(request_record& record, failure_log& failures, const file_probe& probe) noexcept {
   record.error = failures.admits(record, failures.needs_file(record) ? probe.identity(record.fd) : file_identity{});
   if (record.error == 0) {

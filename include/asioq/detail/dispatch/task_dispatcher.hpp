@@ -11,8 +11,8 @@
 
 namespace asioq::detail {
 
-/// A dispatcher that works in tasks on an executor. It is shared by its queue and by the tasks on their way; the last to
-/// leave deletes it. So a queue can go while tasks, having nothing left to do, are still with the executor.
+/// A dispatcher that works in tasks on an executor. Its queue and the tasks on their way share it, and the last to
+/// leave deletes it. So a queue can go while tasks that have nothing left to do are still with the executor.
 class task_dispatcher : public dispatcher {
  public:
   void leave() noexcept final {
@@ -21,14 +21,14 @@ class task_dispatcher : public dispatcher {
   }
 
  protected:
-  static constexpr std::uint64_t requests_per_turn = 64;  // then another queue may have the worker
+  static constexpr std::uint64_t requests_per_turn = 64;  // then another queue may have the thread
 
   explicit task_dispatcher(executor_reference executor) noexcept : executor_(executor) {}
 
   /// What a task does.
   virtual void run() noexcept = 0;
 
-  /// Owner, when the queue goes: returns when no task uses the executor any more.
+  /// Owner, when the queue goes: waits until no task uses the executor.
   virtual void before_leaving() noexcept {}
 
   /// Gives the executor a task. Throws what the executor throws, which then has not taken it.
@@ -50,7 +50,7 @@ class task_dispatcher : public dispatcher {
   }
 
   void drop_share() noexcept {
-    // Acquire and release: the deleting party must see that all others are through with it.
+    // Acquire and release: the party that deletes it must see everything that the others did with it.
     if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
