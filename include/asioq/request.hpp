@@ -22,7 +22,7 @@ namespace asioq {
 /// waits. Destroying it recycles the buffer: on any thread, and also after the queue is gone (the memory is freed then,
 /// with the queue's allocator, which must still work). One handle is for one thread at a time.
 ///
-/// Every member but the obvious throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
+/// Every member that needs a request throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
 class asio_request {
  public:
   /// An empty handle.
@@ -70,7 +70,7 @@ class asio_request {
     prepare_transfer(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back
+  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it. If it fails it comes back
   /// from a wait with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare_transfer(asio_op::write_back, fd, length, offset);

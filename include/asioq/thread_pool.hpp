@@ -23,9 +23,9 @@ namespace asioq {
 
 /// A fixed number of `std::jthread` workers that run tasks in the order in which they come.
 ///
-/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations
-/// that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
-/// 20 µs before it sleeps, and less where that seldom finds any. The pool must outlive every queue that uses its
+/// A worker is busy for as long as the file operation it carries out. So the number of threads is the number of
+/// operations that can be inside the kernel at the same time, of one queue or of several. One idle worker spins for 2
+/// to 20 µs before it sleeps, and less where that seldom finds a task. The pool must outlive every queue that uses its
 /// executor.
 ///
 /// **Signals.** Workers block all signals but SIGPROF and those that a fault raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
@@ -34,8 +34,8 @@ namespace asioq {
 /// queue may carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks
 /// or ignores them. A process that a task starts inherits the worker's mask.
 ///
-/// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which then leaves everything as it
-/// is, but not use it.
+/// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which changes nothing, but not use
+/// it.
 class thread_pool {
   struct crew;
 
@@ -70,8 +70,8 @@ class thread_pool {
 
   /// Runs all tasks the pool has accepted, and joins the workers.
   ///
-  /// Called by a task of the pool's own it cannot wait for that task: the task's worker goes on by itself after it,
-  /// runs what is left, and leaves. All others have been joined when the destructor returns. O(threads).
+  /// If one of the pool's own tasks destroys the pool, the destructor cannot wait for that task. The task's worker then
+  /// runs what is left after the task, and ends by itself. The destructor joins all others. O(threads).
   ~thread_pool() {
     if (::getpid() != crew_->process) return;
     crew_->stop();
@@ -91,15 +91,15 @@ class thread_pool {
   [[nodiscard]] std::size_t size() const noexcept { return crew_->workers.size(); }
 
  private:
-  /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool;
-  /// and in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in
-  /// use.
+  /// The workers and what they use. The pool and each worker have a share, so a worker can go on after the pool. In a
+  /// forked child the workers never give their shares back, so nothing that seems to be in use there is destroyed.
   struct crew {
     crew() = default;
     crew(const crew&) = delete;
     crew& operator=(const crew&) = delete;
 
-    /// A task may have begun, and have destroyed the pool, before the thread that pushed it has left push().
+    /// Waits for threads that are still inside push(): a task may begin and destroy the pool before the thread that
+    /// pushed it has left.
     ~crew() {
       const auto is_left = [this] {
         return pushed.load(std::memory_order_acquire) == to_push && woken.load(std::memory_order_acquire) == to_wake;
@@ -123,7 +123,7 @@ class thread_pool {
       woken.fetch_add(1, std::memory_order_release);
     }
 
-    /// What a worker does, until a stop is requested and no task is left: what was accepted is run.
+    /// What a worker does until a stop is requested and no task is left, so every accepted task runs.
     void work() {
       std::unique_lock lock(mutex);
       for (;;) {
@@ -137,9 +137,9 @@ class thread_pool {
       }
     }
 
-    /// One worker at a time looks a while for the next task before it sleeps: this spares the one that pushes a task
-    /// the wake-up, which costs more than many a transfer. It counts on this worker for one task, and this worker looks
-    /// again under the lock.
+    /// One worker at a time spins for the next task before it sleeps. This spares the thread that pushes that task the
+    /// wake-up, which costs more than a short transfer. The pushing thread counts on this worker for one task, and this
+    /// worker looks again under the lock.
     void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
       standing_by = true;
       const unsigned before = pushed.load(std::memory_order_relaxed);
@@ -149,7 +149,7 @@ class thread_pool {
       standing_by = false;
     }
 
-    /// Asks all workers at once: one request for each would wake all that are left, each time.
+    /// Asks all workers at once. A stop request for each would wake all the remaining ones each time.
     void stop() {
       const std::lock_guard lock(mutex);
       stopping = true;
