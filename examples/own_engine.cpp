@@ -1,4 +1,4 @@
-// Shows an engine of one's own, an io_executor: a disk with one arm, for real files, in a time that is made up.
+// Shows an engine of your own, an io_executor. It is a disk with one arm, for real files, on a clock that is made up.
 //
 // It carries out next what is nearest to the arm, so it shows what a queue does with an engine that completes in any
 // order. And a disk that is slow, has a bad track, and takes no real time is good for the tests of a program.
