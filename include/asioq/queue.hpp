@@ -153,13 +153,12 @@ class basic_asio_queue {
       throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                               "asioq: nothing can be submitted to a queue that is being destroyed");
     if (record.op == asio_op::write_back) make_room();
-    const detail::request_outcome before = record;
-    static_cast<detail::request_outcome&>(record) = {.sequence = ledger_.entered(),
-                                                     .acknowledged = ledger_.acknowledged()};
+    const detail::submission before =
+        record.begin({.sequence = ledger_.entered(), .acknowledged = ledger_.acknowledged()});
     try {
       dispatcher_.submit(record);
     } catch (...) {
-      static_cast<detail::request_outcome&>(record) = before;
+      record.begin(before);
       throw;
     }
     request.record_ = nullptr;

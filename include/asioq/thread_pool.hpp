@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -94,6 +95,9 @@ class thread_pool {
   /// The workers and what they use. The pool and each worker have a share, so a worker can go on after the pool. In a
   /// forked child the workers never give their shares back, so nothing that seems to be in use there is destroyed.
   struct crew {
+    using clock = std::chrono::steady_clock;
+    static constexpr auto longest_stand_by = std::chrono::microseconds(25);
+
     crew() = default;
     crew(const crew&) = delete;
     crew& operator=(const crew&) = delete;
@@ -112,7 +116,7 @@ class thread_pool {
       {
         const std::lock_guard lock(mutex);
         tasks.push(work);
-        wakes = tasks.size() > (standing_by ? 1U : 0U);
+        wakes = sleeping > 0 && !is_taken_care_of();
         ++to_push;
         if (wakes) ++to_wake;
       }
@@ -127,8 +131,12 @@ class thread_pool {
     void work() {
       std::unique_lock lock(mutex);
       for (;;) {
-        if (tasks.empty() && !standing_by) stand_by(lock);
-        wake.wait(lock, [this] { return !tasks.empty() || stopping; });
+        if (tasks.empty() && !standing_by && !stopping) stand_by(lock);
+        while (tasks.empty() && !stopping) {
+          ++sleeping;
+          wake.wait(lock);
+          --sleeping;
+        }
         if (tasks.empty()) return;
         const task next = tasks.pop();
         lock.unlock();
@@ -138,15 +146,21 @@ class thread_pool {
     }
 
     /// One worker at a time spins for the next task before it sleeps. This spares the thread that pushes that task the
-    /// wake-up, which costs more than a short transfer. The pushing thread counts on this worker for one task, and this
-    /// worker looks again under the lock.
+    /// wake-up, which costs more than a short transfer. The worker looks again under the lock.
     void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
       standing_by = true;
+      stands_by_until = clock::now() + longest_stand_by;
       const unsigned before = pushed.load(std::memory_order_relaxed);
       lock.unlock();
       spin.until([&] { return pushed.load(std::memory_order_relaxed) != before; });
       lock.lock();
       standing_by = false;
+    }
+
+    /// Whether the worker that stands by will take the only task. A worker that should have gone to sleep long ago has
+    /// lost its processor, and may get it back only after milliseconds.
+    [[nodiscard]] bool is_taken_care_of() const noexcept {
+      return standing_by && tasks.size() == 1 && clock::now() < stands_by_until;
     }
 
     /// Asks all workers at once. A stop request for each would wake all the remaining ones each time.
@@ -157,13 +171,15 @@ class thread_pool {
     }
 
     const pid_t process = ::getpid();  // the one that has the threads
-    std::mutex mutex;                  // protects tasks, standing_by, stopping, to_push and to_wake
+    std::mutex mutex;                  // protects all down to to_wake
     detail::task_ring tasks;
-    bool standing_by = false;    // a worker is in stand_by(): it will look at tasks without being woken
-    bool stopping = false;       // written once, by the destructor of the pool
-    unsigned to_push = 0;        // what `pushed` will be when all threads have left push()
-    unsigned to_wake = 0;        // what `woken` will be then
-    detail::adaptive_spin spin;  // of the worker that stands by
+    std::size_t sleeping = 0;           // workers that wait for `wake`, or have been woken and do not run yet
+    bool standing_by = false;           // a worker is in stand_by(): it will look at tasks without being woken
+    clock::time_point stands_by_until;  // if standing_by: when it gives up unless it is interrupted
+    bool stopping = false;              // written once, by the destructor of the pool
+    unsigned to_push = 0;               // what `pushed` will be when all threads have left push()
+    unsigned to_wake = 0;               // what `woken` will be then
+    detail::adaptive_spin spin;         // of the worker that stands by
     /// Changes soon after each push, written by the pushing threads: a hint for the worker that stands by, under which
     /// nothing is read, hence it loads relaxed. To the destructor it says how many have pushed.
     alignas(64) std::atomic<unsigned> pushed = 0;

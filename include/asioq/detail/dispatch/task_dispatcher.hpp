@@ -7,7 +7,6 @@
 #include <asioq/detail/support/wake.hpp>
 
 #include <atomic>
-#include <cstdint>
 
 namespace asioq::detail {
 
@@ -21,8 +20,6 @@ class task_dispatcher : public dispatcher {
   }
 
  protected:
-  static constexpr std::uint64_t requests_per_turn = 64;  // then another queue may have the thread
-
   explicit task_dispatcher(executor_reference executor) noexcept : executor_(executor) {}
 
   /// What a task does.

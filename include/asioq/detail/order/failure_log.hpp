@@ -19,8 +19,8 @@ namespace asioq::detail {
 /// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers the error, for each
 /// file separately.
 ///
-/// Under hold, a failure that an earlier one concerns does not count: the request began behind the earlier failure, and
-/// in a serial order it would not have run.
+/// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would
+/// not have run in a serial order.
 ///
 /// An acknowledgement names what it covers. A request submitted after `resume()` carries the sequence number below
 /// which the owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in

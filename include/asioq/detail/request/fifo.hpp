@@ -5,7 +5,7 @@
 namespace asioq::detail {
 
 /// A FIFO of requests linked by one of their members. Nothing is allocated, and no operation fails.
-template <request_record* request_record::* Link>
+template <auto Link>
 class record_fifo {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace asioq::detail {
 
@@ -20,24 +21,40 @@ struct request_values {
   std::byte* data = nullptr;  // the first byte to fill or to write
   std::size_t length = 0;
   std::uint64_t offset = current_position;
-  void* user_data = nullptr;
 
   [[nodiscard]] bool at_position() const noexcept { return offset == current_position; }
   [[nodiscard]] operation_traits traits() const noexcept { return traits_of(op); }
 };
 
-/// One submission of a request, and its result.
+/// The result of one submission of a request.
 struct request_outcome {
-  // Set by the owner on submission.
-  std::uint64_t sequence = 0;
-  std::uint64_t acknowledged =
-      0;  // the owner has dealt with the failures of all requests before this one: see failure_log
-
   // Set by the dispatcher, read by the owner once the request has finished.
   std::size_t transferred = 0;
   int error = 0;  // an errno value
 
-  // Owner only: a thrown write_back_error has covered its failure.
+  // Set by the owner on submission: the failures of requests before this one have been dealt with. See failure_log.
+  std::uint64_t acknowledged = 0;
+
+  request_record* next = nullptr;  // in the one list that holds it, for the holder of that list
+};
+
+/// What the owner of the queue or the holder of the handle sets, in a cache line that a runner seldom touches.
+struct alignas(64) owner_part {
+  request_home* home = nullptr;  // constant
+  std::byte* buffer = nullptr;   // constant
+  void* user_data = nullptr;
+  std::uint64_t sequence = 0;              // set on submission
+  request_record* next_later = nullptr;    // the request submitted after this one
+  request_record* next_of_kind = nullptr;  // the next in the ledger's list of its kind
+  bool reported = false;                   // a thrown write_back_error has covered its failure
+};
+
+/// What changes with a submission.
+struct submission {
+  std::uint64_t sequence = 0;
+  std::uint64_t acknowledged = 0;
+  std::size_t transferred = 0;
+  int error = 0;
   bool reported = false;
 };
 
@@ -74,22 +91,29 @@ struct io_part : io_operation {
 ///
 /// It is aligned to a cache line, so that neighbours in use on different threads do not share one, and so that the low
 /// bits of its address are free for the flags of `strict_dispatcher`.
-struct alignas(64) request_record : request_values, request_outcome, ordering_part, io_part {
+struct alignas(64) request_record : request_values, request_outcome, owner_part, ordering_part, io_part {
   // These name what is asked for, not the step that is in flight.
+  using owner_part::buffer;
+  using request_outcome::next;
   using request_values::fd;
   using request_values::length;
   using request_values::offset;
   using request_values::op;
 
-  request_record(request_home* its_home, std::byte* its_buffer) noexcept : home(its_home), buffer(its_buffer) {
+  request_record(request_home* its_home, std::byte* its_buffer) noexcept {
+    home = its_home;
+    buffer = its_buffer;
     data = its_buffer;
   }
 
-  request_record* next = nullptr;          // in the one list that holds it, for the holder of that list
-  request_record* next_later = nullptr;    // owner only: the request submitted after this one
-  request_record* next_of_kind = nullptr;  // owner only: the next in the ledger's list of its kind
-  request_home* const home;
-  std::byte* const buffer;
+  /// Sets what changes with a submission and returns what it was.
+  submission begin(const submission& its) noexcept {
+    return {.sequence = std::exchange(sequence, its.sequence),
+            .acknowledged = std::exchange(acknowledged, its.acknowledged),
+            .transferred = std::exchange(transferred, its.transferred),
+            .error = std::exchange(error, its.error),
+            .reported = std::exchange(reported, its.reported)};
+  }
 };
 
 }  // namespace asioq::detail

@@ -17,13 +17,13 @@ class adaptive_spin {
       return condition();
     }
     skipped_ = 0;
-    for (unsigned i = 0; i < limit_; ++i) {
+    for (unsigned i = 0; i < limit_; i += pauses_per_look) {
       if (condition()) {
         limit_ = std::min(limit_ * 2, most);
         to_skip_ = 0;
         return true;
       }
-      pause();
+      for (unsigned pauses = 0; pauses < pauses_per_look; ++pauses) pause();
     }
     if (limit_ == least) to_skip_ = std::min(to_skip_ * 2 + 1, most_skipped);
     limit_ = std::max(limit_ / 2, least);
@@ -31,8 +31,10 @@ class adaptive_spin {
   }
 
  private:
-  static constexpr unsigned least = 50;  // about 2 µs
-  static constexpr unsigned most = 500;
+  // In pauses, of 15 to 40 ns each.
+  static constexpr unsigned pauses_per_look = 16;  // each look takes the cache line from the thread that writes it
+  static constexpr unsigned least = 48;
+  static constexpr unsigned most = 512;
   static constexpr unsigned most_skipped = 63;
 
   static void pause() noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <semaphore>
 #include <thread>
@@ -16,5 +17,8 @@ using counting_semaphore = std::counting_semaphore<>;
 using thread_id = std::thread::id;
 
 inline thread_id this_thread() noexcept { return std::this_thread::get_id(); }
+
+/// What a task carries out before another queue may have its worker. It is here because the explorer makes it small.
+inline constexpr std::size_t requests_per_turn = 64;
 
 }  // namespace asioq::detail

@@ -1,0 +1,691 @@
+// explorer [SCHEDULES [walk|priorities]]: runs short random programs on a queue under random schedules, and looks
+// whether all goes as it must. The headers are the library's own; only what threads share is made of points of the
+// schedule (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, else 1.
+//
+// Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
+// greater by one. With a few schedules each program is run.
+#include <asioq/detail/support/sync.hpp>
+#include <asioq/queue.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <new>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "executor.hpp"
+#include "fibers.hpp"
+#include "files.hpp"
+#include "model.hpp"
+
+static_assert(asioq::detail::is_explored, "the explorer's headers have to come first");
+
+namespace asioq_explorer {
+namespace {
+
+bool allocations_fail = false;  // now and then
+
+/// Counts what it has allocated.
+template <class T>
+struct counting_allocator {
+  using value_type = T;
+
+  counting_allocator() = default;
+  template <class U>
+  counting_allocator(const counting_allocator<U>&) noexcept {
+  }  // NOLINT(google-explicit-constructor): as std::allocator
+
+  T* allocate(std::size_t count) {
+    if (allocations_fail && schedule::is_running() && schedule::choose(4) == 0) throw std::bad_alloc();
+    T* const memory = std::allocator<T>().allocate(count);
+    ++allocated();
+    return memory;
+  }
+  void deallocate(T* memory, std::size_t count) noexcept {
+    --allocated();
+    std::allocator<T>().deallocate(memory, count);
+  }
+  bool operator==(const counting_allocator&) const noexcept { return true; }
+
+  static std::ptrdiff_t& allocated() noexcept;
+};
+
+std::ptrdiff_t allocated_by_all = 0;
+
+template <class T>
+std::ptrdiff_t& counting_allocator<T>::allocated() noexcept {
+  return allocated_by_all;
+}
+
+using queue_type = asioq::basic_asio_queue<explored_executor, counting_allocator<std::byte>>;
+using schedule::found;
+
+/// One program: what the owner of a queue does, and what must come of it.
+class program final : public observer {
+ public:
+  explicit program(std::uint64_t seed) : random_(seed) {
+    asioq::detail::requests_per_turn = std::array<std::size_t, 3>{1, 2, 64}[random_.below(3)];
+    options_.buffer_size = 64;
+    options_.max_writebacks = 1 + random_.below(3);
+    options_.order = random_.one_in(2) ? asioq::execution_order::strict : asioq::execution_order::as_if_serial;
+    options_.max_in_flight = 1 + random_.below(4);
+    options_.on_failure = random_.one_in(3) ? asioq::failure_policy::hold : asioq::failure_policy::proceed;
+    options_.on_lost_failure = [this](asioq::asio_request& request) { lose(request); };
+    pool_.how = static_cast<manner>(random_.below(6));
+    pool_.refuses = random_.one_in(4);
+    pool_.is_late = random_.one_in(4);
+    shortens_ = random_.one_in(2);
+    fails_ = random_.one_in(2);
+    operations_ = 3 + random_.below(9);
+    is_never_inside_ = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
+    stalls_ = random_.one_in(2);
+    make_files();
+    model_.emplace(the_system, options_.on_failure);
+    schedule::set_description([](const void* its) { static_cast<const program*>(its)->describe(); }, this);
+  }
+
+  program(const program&) = delete;
+  program& operator=(const program&) = delete;
+  ~program() {
+    schedule::set_description(nullptr, nullptr);
+    the_system.its_observer = nullptr;
+  }
+
+  void run() {
+    const std::size_t workers = 1 + random_.below(3);
+    constexpr std::array<const char*, 3> names{"worker 1", "worker 2", "worker 3"};
+    schedule::add("owner", [this] { own(); });
+    schedule::add("bystander", [this] { stand_by(); });
+    for (std::size_t i = 0; i < workers; ++i) schedule::add(names[i], [this] { pool_.work(); });
+    schedule::run();
+    if (asioq::detail::explored_life::count() != 0) found("something of the queue has not been destroyed");
+    if (allocated_by_all != 0) found("memory of the queue has not been freed");
+  }
+
+  transfer* find(const std::byte* data) override {
+    // The newest: a write-back that was successful does not come back, and its buffer may be another request's by now.
+    for (auto one = in_queue_.rbegin(); one != in_queue_.rend(); ++one)
+      if (data >= (*one)->buffer && data < (*one)->buffer + options_.buffer_size) return *one;
+    return nullptr;
+  }
+
+  void call_begins(operation what, int fd, transfer* request) override {
+    ++calls_;
+    if (leaves_it_to_others_ && std::string_view(schedule::name()) == "owner")
+      found("the owner carries out a request where it must not");
+    if (calls_ > most_calls()) found("%zu calls at a time", calls_);
+    if (is_strict()) check_order(what, fd, static_cast<request_record*>(request));
+  }
+
+  /// A call that the owner has no need of lasts, while the owner sleeps.
+  [[nodiscard]] bool may_end(const transfer& request) const override {
+    return request.is_of_owner || static_cast<const request_record&>(request).sequence <= needs_ ||
+           !schedule::sleeps("owner");
+  }
+
+  void call_ends(operation /*what*/, int /*fd*/, transfer* /*request*/) override { --calls_; }
+
+ private:
+  [[nodiscard]] bool is_strict() const noexcept { return options_.order == asioq::execution_order::strict; }
+  [[nodiscard]] std::size_t most_calls() const noexcept { return is_strict() ? 1 : options_.max_in_flight; }
+  /// Whether what comes of a request is known when it is submitted. Not so if what is younger than a failure may have
+  /// begun before it.
+  [[nodiscard]] bool is_exact() const noexcept {
+    return is_strict() || options_.max_in_flight == 1 || options_.on_failure == asioq::failure_policy::proceed;
+  }
+
+  void make_files() {
+    the_system = {};
+    the_system.its_observer = this;
+    the_system.can_merge = !stalls_;
+    const std::size_t files = 1 + random_.below(2);
+    for (std::size_t i = 0; i < files; ++i) {
+      simulated_file its;
+      its.content = std::string(random_.below(40), static_cast<char>('A' + i));
+      if (fails_) its.failing_syncs = random_.next() & random_.next();
+      the_system.files.push_back(std::move(its));
+      the_system.descriptors.push_back({i});
+    }
+    if (random_.one_in(2)) the_system.descriptors.push_back({random_.below(files), random_.one_in(4)});
+  }
+
+  /// While it lives, the owner is in a call that carries out no request.
+  class in_short_call {
+   public:
+    explicit in_short_call(program& its) noexcept : its_(its) { its_.leaves_it_to_others_ = its_.is_never_inside_; }
+    in_short_call(const in_short_call&) = delete;
+    in_short_call& operator=(const in_short_call&) = delete;
+    ~in_short_call() { its_.leaves_it_to_others_ = false; }
+
+   private:
+    program& its_;
+  };
+
+  // What the owner does.
+
+  void own() {
+    {
+      queue_type queue(explored_executor(pool_), options_);
+      allocations_fail = random_.one_in(8);
+      for (std::size_t i = 0; i < operations_; ++i) operate(queue);
+      if (random_.one_in(3)) do_something_else(queue);
+      if (random_.one_in(2)) {
+        for (;;) {
+          const std::size_t before = to_come_.size();
+          wait(queue);
+          if (to_come_.size() == before || to_come_.empty()) break;
+        }
+      }
+      if (random_.one_in(2)) held_.clear();
+    }
+    allocations_fail = false;
+    pool_.has_lost_its_queue = true;
+    check_end();
+    for (asioq::asio_request& one : held_) drop(std::move(one));
+    held_.clear();
+    pool_.is_closing = true;
+  }
+
+  void operate(queue_type& queue) {
+    switch (random_.below(15)) {
+      case 0:
+        if (!held_.empty()) {
+          drop(std::move(held_.back()));
+          held_.pop_back();
+        }
+        break;
+      case 1:
+        wait(queue);
+        if (random_.one_in(3)) do_something_else(queue);
+        break;
+      case 2:
+        try_wait(queue);
+        break;
+      case 3:
+        wait_for(queue);
+        break;
+      case 4:
+        sync(queue);
+        break;
+      case 5:
+        resume(queue);
+        break;
+      case 6:
+        do_something_else(queue);
+        break;
+      case 7:
+        if (!held_.empty()) {
+          asioq::asio_request again = std::move(held_.back());
+          held_.pop_back();
+          submit(queue, std::move(again));
+          break;
+        }
+        [[fallthrough]];
+      default:
+        try {
+          submit(queue, prepared(queue.get()));
+        } catch (const std::bad_alloc&) {
+          if (!allocations_fail) found("an exception of nobody's");
+        }
+    }
+  }
+
+  asioq::asio_request prepared(asioq::asio_request request) {
+    const int fd = first_fd + static_cast<int>(random_.below(the_system.descriptors.size()));
+    std::uint64_t offset = random_.one_in(6) ? asioq::current_position : random_.below(40);
+    const std::size_t length = random_.one_in(12) ? 0 : 1 + random_.below(16);
+    const std::size_t what = random_.below(8);
+    if (what == 7) {
+      if (random_.one_in(2))
+        request.prepare_fsync(fd);
+      else
+        request.prepare_fdatasync(fd);
+      return request;
+    }
+    const bool is_read = what < 2;
+    int where = fd;
+    if (random_.one_in(2)) {  // continues the one before, if that was of the same kind
+      where = last_fd_;
+      offset = last_end_;
+    }
+    if (is_read) {
+      request.prepare_read(where, length, offset);
+    } else {
+      ++texts_;
+      for (std::size_t i = 0; i < length; ++i)
+        request.buffer()[i] = static_cast<std::byte>('a' + (texts_ + i * 5) % 26);
+      if (what < 5)
+        request.prepare_write_back(where, length, offset);
+      else
+        request.prepare_write(where, length, offset);
+    }
+    last_fd_ = where;
+    last_end_ = offset == asioq::current_position ? offset : offset + length;
+    return request;
+  }
+
+  void submit(queue_type& queue, asioq::asio_request request) {
+    using asioq::asio_op;
+    request_record& its = records_.emplace_back();
+    its.op = request.op();
+    its.what = its.op == asio_op::read                                    ? operation::read
+               : its.op == asio_op::fsync || its.op == asio_op::fdatasync ? operation::sync
+                                                                          : operation::write;
+    its.fd = request.fd();
+    its.offset = request.offset();
+    its.length = request.length();
+    its.buffer = request.buffer().data();
+    its.sequence = submitted_;
+    if (its.what == operation::write) its.text.assign(reinterpret_cast<const char*>(its.buffer), its.length);
+    plan(its);
+    request.set_user_data(&its);
+    in_queue_.push_back(&its);
+    bool is_taken = false;
+    try {
+      if (its.op == asio_op::write_back) {
+        queue.submit(std::move(request));
+      } else {
+        const in_short_call carries_out_none(*this);
+        std::optional<schedule::awake> never_blocks;
+        if (is_never_inside_) never_blocks.emplace();
+        queue.submit(std::move(request));
+      }
+      is_taken = true;
+    } catch (const asioq::write_back_error& error) {
+      check_error(error);
+    } catch (const refusal&) {
+      if (!pool_.refuses) found("an exception of nobody's");
+    }
+    if (!is_taken) {
+      if (!request || request.user_data() != &its || request.op() != its.op || request.fd() != its.fd)
+        found("submit() has thrown and not left the request as it was");
+      if (its.has_begun) found("submit() has thrown, but the request has begun");
+      std::erase(in_queue_, &its);
+      records_.pop_back();
+      request.set_user_data(nullptr);
+      if (random_.one_in(2)) held_.push_back(std::move(request));
+      return;
+    }
+    if (request) found("submit() has left something in the handle");
+    ++submitted_;
+    if (is_exact()) {
+      model_->run(its, acknowledged_);
+      if (its.op != asio_op::write_back || its.error != 0) to_come_.push_back(&its);
+      check_write_backs();
+    } else {
+      to_come_.push_back(&its);
+    }
+    if (queue.running_writebacks() > options_.max_writebacks) found("too many write-backs are running");
+  }
+
+  void plan(request_record& its) {
+    its.plan = {};
+    if (its.length == 0) return;
+    if (shortens_) {
+      for (std::size_t& most : its.plan.most)
+        if (random_.one_in(3)) most = 1 + random_.below(its.length);
+      if (random_.one_in(8)) its.plan.interruptions = 1;
+    }
+    if (fails_ && random_.one_in(4)) its.plan.fails_at = random_.below(its.length);
+  }
+
+  void wait(queue_type& queue) {
+    note_needs();
+    asioq::asio_request done = queue.wait();
+    needs_ = all;
+    if (!done && queue.running_requests() != 0) found("wait() has not waited");
+    if (!done && is_exact() && !to_come_.empty()) found("wait() returns nothing, but there is something");
+    collect_kept(std::move(done));
+  }
+
+  void note_needs() {
+    if (stalls_ && is_exact() && !to_come_.empty()) needs_ = to_come_.front()->sequence;
+  }
+
+  /// Does nothing with the queue until all has finished, which must not need the owner.
+  void do_something_else(queue_type& queue) {
+    if (pool_.is_late || pool_.how == manner::stuck || pool_.how == manner::starving) return;
+    // What has been refused the owner has to offer again.
+    if (pool_.refuses && !try_wait(queue)) return;
+    schedule::wait(
+        "something else", [](const void* its) { return static_cast<const queue_type*>(its)->running_requests() == 0; },
+        &queue);
+  }
+
+  /// Returns whether it has not thrown.
+  bool try_wait(queue_type& queue) {
+    const bool is_all_finished = queue.running_requests() == 0;
+    asioq::asio_request done;
+    try {
+      const in_short_call carries_out_none(*this);
+      std::optional<schedule::awake> never_blocks;
+      if (is_never_inside_) never_blocks.emplace();
+      done = queue.try_wait();
+    } catch (const refusal&) {
+      if (!pool_.refuses) found("an exception of nobody's");
+      return false;
+    }
+    if (!done && is_all_finished && is_exact() && !to_come_.empty())
+      found("try_wait() does not return what has finished");
+    collect_kept(std::move(done));
+    return true;
+  }
+
+  void wait_for(queue_type& queue) {
+    const std::uint64_t timed_out = schedule::timed_out_alone();
+    asioq::asio_request done;
+    try {
+      note_needs();
+      const in_short_call carries_out_none(*this);
+      done = queue.wait_for(std::chrono::microseconds(1 + random_.below(1000)));
+      needs_ = all;
+    } catch (const refusal&) {
+      needs_ = all;
+      if (!pool_.refuses) found("an exception of nobody's");
+      return;
+    }
+    // Those who starve may come in between the deadline and the return.
+    if (done && pool_.how != manner::starving && schedule::timed_out_alone() != timed_out)
+      found("a timed wait has slept until its deadline though the request has finished");
+    collect_kept(std::move(done));
+  }
+
+  void sync(queue_type& queue) {
+    bool has_thrown = false;
+    try {
+      queue.sync();
+    } catch (const asioq::write_back_error& error) {
+      has_thrown = true;
+      check_error(error);
+    }
+    if (queue.running_requests() != 0) found("sync() has not waited");
+    if (is_exact() && !has_thrown && failed_write_back() != nullptr)
+      found("sync() does not say that a write-back has failed");
+  }
+
+  /// Which failures it is about depends on how many requests have finished, so nobody else does anything meanwhile.
+  void resume(queue_type& queue) {
+    schedule::point("resume");
+    const schedule::in_one_step nobody_else;
+    queue.resume();
+    const std::uint64_t finished = submitted_ - queue.running_requests();
+    if (is_exact())
+      look_back(finished);
+    else
+      resumes_.push_back({finished, submitted_});
+  }
+
+  /// resume(), when so many requests had finished.
+  void look_back(std::uint64_t finished) {
+    for (; resume_looks_at_ < finished; ++resume_looks_at_)
+      if (records_[resume_looks_at_].error != 0) acknowledged_ = finished;
+  }
+
+  /// A handle of the owner's is destroyed here or by another.
+  void drop(asioq::asio_request request) {
+    if (random_.one_in(2)) return;
+    bag_.push_back(std::move(request));
+    schedule::point("into the bag");
+  }
+
+  void stand_by() {
+    for (;;) {
+      schedule::wait(
+          "a handle",
+          [](const void* its) {
+            const auto& self = *static_cast<const program*>(its);
+            return self.pool_.is_closing || !self.bag_.empty();
+          },
+          this);
+      if (bag_.empty()) return;
+      const asioq::asio_request last = std::move(bag_.back());
+      bag_.pop_back();
+    }
+  }
+
+  /// For whoever looks into a finding.
+  void describe() const {
+    constexpr std::array<const char*, 6> manners{"workers", "at once", "at once inside", "mixed", "starving", "stuck"};
+    std::fprintf(stderr, "%s, %s, max_writebacks %zu, max_in_flight %zu, %zu requests a turn; executor: %s%s%s\n",
+                 is_strict() ? "strict" : "as if serial",
+                 options_.on_failure == asioq::failure_policy::hold ? "hold" : "proceed", options_.max_writebacks,
+                 options_.max_in_flight, asioq::detail::requests_per_turn, manners[static_cast<std::size_t>(pool_.how)],
+                 pool_.refuses ? ", refuses" : "", pool_.is_late ? ", late" : "");
+    constexpr std::array<const char*, 6> names{"free", "read", "write", "write_back", "fsync", "fdatasync"};
+    for (const request_record& one : records_)
+      std::fprintf(stderr, "  %llu: %s of %zu bytes at %lld of %d, %zu moved, must be %zu and error %d%s%s%s\n",
+                   static_cast<unsigned long long>(one.sequence), names[static_cast<std::size_t>(one.op)], one.length,
+                   static_cast<long long>(one.offset), one.fd, one.progress, one.transferred, one.error,
+                   one.has_begun ? "" : ", not begun", one.is_in_kernel ? ", in the kernel" : "",
+                   one.has_returned ? ", has come back" : "");
+    if (needs_ != all) std::fprintf(stderr, "The owner needs request %llu\n", static_cast<unsigned long long>(needs_));
+  }
+
+  // What is checked.
+
+  void check_order(operation what, int fd, request_record* request) {
+    if (what == operation::sync) {
+      const auto place = std::find_if(in_queue_.begin(), in_queue_.end(), [&](const request_record* one) {
+        return one->what == what && one->fd == fd && one->sequence >= next_to_run_;
+      });
+      if (place == in_queue_.end()) found("a sync that nobody has asked for, or too early, or too late");
+      request = *place;
+    }
+    if (request->sequence < next_to_run_ && request->sequence + 1 != next_to_run_) found("requests run out of order");
+    for (const request_record* const one : in_queue_)
+      if (one->sequence < request->sequence && one->what != operation::sync && one->progress != one->transferred)
+        found("request %llu begins before request %llu has finished",
+              static_cast<unsigned long long>(request->sequence), static_cast<unsigned long long>(one->sequence));
+    next_to_run_ = request->sequence + 1;
+  }
+
+  /// Those that have not even begun are certainly not finished.
+  void check_write_backs() {
+    const auto running =
+        static_cast<std::size_t>(std::count_if(in_queue_.begin(), in_queue_.end(), [](const request_record* one) {
+          return one->op == asioq::asio_op::write_back && one->is_carried_out && !one->has_begun;
+        }));
+    if (running > options_.max_writebacks) found("%zu write-backs are unfinished", running);
+  }
+
+  [[nodiscard]] const request_record* failed_write_back() const {
+    const auto place = std::find_if(to_come_.begin(), to_come_.end(),
+                                    [](const request_record* one) { return one->op == asioq::asio_op::write_back; });
+    return place == to_come_.end() ? nullptr : *place;
+  }
+
+  void check_error(const asioq::write_back_error& error) {
+    for (request_record* const one : to_come_)
+      if (one->op == asioq::asio_op::write_back) one->may_be_reported = true;
+    if (!is_exact()) return;
+    const request_record* const failed = failed_write_back();
+    if (failed == nullptr) found("write_back_error, but no write-back has failed");
+    if (error.code().value() != failed->error || error.fd() != failed->fd || error.offset() != failed->offset ||
+        error.length() != failed->length)
+      found("write_back_error says what is not so");
+  }
+
+  void collect_kept(asioq::asio_request done) {
+    if (!done) return;
+    done = collect_one(std::move(done));
+    if (random_.one_in(2))
+      drop(std::move(done));
+    else
+      held_.push_back(std::move(done));
+  }
+
+  asioq::asio_request collect_one(asioq::asio_request done) {
+    auto* const its = static_cast<request_record*>(done.user_data());
+    if (is_exact()) {
+      if (to_come_.empty() || to_come_.front() != its) found("requests come back in another order");
+      check_result(done, *its);
+    } else {
+      while (!to_come_.empty() && to_come_.front() != its && to_come_.front()->op == asioq::asio_op::write_back)
+        to_come_.pop_front();
+      if (to_come_.empty() || to_come_.front() != its) found("requests come back in another order");
+      note_result(done, *its);
+    }
+    to_come_.pop_front();
+    leave(*its);
+    return done;
+  }
+
+  static void note_result(const asioq::asio_request& done, request_record& its) {
+    its.said_error = done.error().value();
+    its.said_transferred = done.bytes_transferred();
+    if (its.what != operation::sync) its.said_data.assign(reinterpret_cast<const char*>(its.buffer), its.length);
+  }
+
+  void check_result(const asioq::asio_request& done, const request_record& its) {
+    const auto number = static_cast<unsigned long long>(its.sequence);
+    if (done.sequence() != its.sequence) found("request %llu has a wrong number", number);
+    if (done.error().value() != its.error)
+      found("request %llu ends with error %d, must be %d", number, done.error().value(), its.error);
+    if (done.bytes_transferred() != its.transferred)
+      found("request %llu has transferred %zu bytes, must be %zu", number, done.bytes_transferred(), its.transferred);
+    const std::string& must_be = its.what == operation::read ? its.data : its.text;
+    if (its.what != operation::sync && std::memcmp(its.buffer, must_be.data(), must_be.size()) != 0)
+      found("request %llu has the wrong data", number);
+    check_steps(its);
+  }
+
+  /// What the files have seen of a request that has finished.
+  void check_steps(const request_record& its) {
+    const auto number = static_cast<unsigned long long>(its.sequence);
+    if (its.is_in_kernel) found("request %llu has finished, but is still in the kernel", number);
+    if (its.what == operation::sync) return;
+    if (its.has_begun != its.is_carried_out)
+      found("request %llu was carried out, or was not, against the rules", number);
+    if (its.progress != its.transferred)
+      found("request %llu has moved %zu bytes, must be %zu", number, its.progress, its.transferred);
+  }
+
+  void leave(request_record& its) {
+    its.has_returned = true;
+    std::erase(in_queue_, &its);
+  }
+
+  void lose(asioq::asio_request& request) {
+    auto* const its = static_cast<request_record*>(request.user_data());
+    if (!request.error() || its->what == operation::read) found("nothing was lost");
+    if (std::find(to_come_.begin(), to_come_.end(), its) == to_come_.end()) found("what has come back cannot be lost");
+    if (std::exchange(its->is_lost, true)) found("a request is lost twice");
+    if (is_exact())
+      check_result(request, *its);
+    else
+      note_result(request, *its);
+    if (random_.one_in(4)) held_.push_back(std::move(request));
+  }
+
+  void check_end() {
+    if (calls_ != 0) found("the queue is gone, and a request is still in the kernel");
+    if (!is_exact()) follow();
+    for (const request_record& one : records_) check_steps(one);
+    for (const request_record* const one : to_come_)
+      if (one->error != 0 && one->what != operation::read && !one->is_lost && !one->may_be_reported)
+        found("request %llu has failed, and nobody was told", static_cast<unsigned long long>(one->sequence));
+    for (std::size_t i = 0; i < the_system.files.size(); ++i)
+      if (the_system.files[i].content != model_->content(i))
+        found("file %zu is \"%s\", must be \"%s\"", i, the_system.files[i].content.c_str(), model_->content(i).c_str());
+  }
+
+  static constexpr std::uint64_t all = ~std::uint64_t{0};
+
+  /// Carries out in the model what the queue has carried out.
+  void follow() {
+    auto next_resume = resumes_.begin();
+    for (request_record& its : records_) {
+      for (; next_resume != resumes_.end() && next_resume->next_request <= its.sequence; ++next_resume)
+        look_back(next_resume->finished);
+      const bool is_known = its.has_returned || its.is_lost;
+      const bool is_cancelled = its.what == operation::sync ? its.said_error == ECANCELED : !its.has_begun;
+      model_->follow(its, acknowledged_, is_cancelled);
+      const auto number = static_cast<unsigned long long>(its.sequence);
+      if (its.op == asioq::asio_op::write_back && its.error != 0 && !is_known && !its.may_be_reported)
+        found("request %llu has failed, and nobody was told", number);
+      if (!is_known) continue;
+      if (its.said_error != its.error || its.said_transferred != its.transferred)
+        found("request %llu ends with error %d and %zu bytes, must be %d and %zu", number, its.said_error,
+              its.said_transferred, its.error, its.transferred);
+      const std::string& must_be = its.what == operation::read ? its.data : its.text;
+      if (!its.said_data.starts_with(must_be)) found("request %llu has the wrong data", number);
+    }
+  }
+
+  struct resume_call {
+    std::uint64_t finished;
+    std::uint64_t next_request;
+  };
+
+  random_source random_;
+  asioq::queue_options options_;
+  task_pool pool_;
+  bool shortens_ = false;
+  bool fails_ = false;
+  bool is_never_inside_ = false;  // no task runs inside execute()
+  bool stalls_ = false;           // see may_end(); requests are not merged then, since merged ones finish together
+  std::size_t operations_ = 0;
+  std::optional<serial_model> model_;
+
+  std::deque<request_record> records_;     // all that were submitted
+  std::vector<request_record*> in_queue_;  // those that have not come back
+  std::deque<request_record*> to_come_;    // those that have to come back, oldest first
+  std::vector<asioq::asio_request> held_;
+  std::vector<asioq::asio_request> bag_;  // to be destroyed by the bystander
+  std::uint64_t submitted_ = 0;
+  std::uint64_t resume_looks_at_ = 0;
+  std::vector<resume_call> resumes_;  // if not is_exact()
+  std::uint64_t acknowledged_ = 0;    // the owner has dealt with the failures of all requests before this one
+  bool leaves_it_to_others_ = false;  // the owner is in a call that carries out no request
+  std::size_t calls_ = 0;
+  std::uint64_t next_to_run_ = 0;
+  std::uint64_t needs_ = all;  // the number of the youngest request that has to finish for the owner to go on
+  std::size_t texts_ = 0;
+  int last_fd_ = first_fd;
+  std::uint64_t last_end_ = 0;
+};
+
+constexpr std::uint64_t schedules_of_a_program = 16;
+
+std::uint64_t first_seed() {
+  if (const char* const wanted = std::getenv("ASIOQ_SEED")) return std::strtoull(wanted, nullptr, 10);
+  return std::random_device{}();
+}
+
+int explore(std::uint64_t count, std::optional<strategy> how) {
+  const std::uint64_t first = first_seed();
+  std::printf("seed %llu (repeat with ASIOQ_SEED=%llu)\n", static_cast<unsigned long long>(first),
+              static_cast<unsigned long long>(first));
+  std::fflush(stdout);
+  std::uint64_t steps = 0;
+  for (std::uint64_t seed = first; seed != first + count; ++seed) {
+    schedule::begin(seed, how.value_or(seed % 2 == 0 ? strategy::walk : strategy::priorities));
+    program(random_source(seed / schedules_of_a_program).next()).run();
+    steps += schedule::steps();
+  }
+  std::printf("%llu schedules with %llu steps: nothing found\n", static_cast<unsigned long long>(count),
+              static_cast<unsigned long long>(steps));
+  return 0;
+}
+
+}  // namespace
+}  // namespace asioq_explorer
+
+int main(int argc, char** argv) {
+  using namespace asioq_explorer;
+  const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000;
+  std::optional<strategy> how;
+  if (argc > 2) how = std::string_view(argv[2]) == "walk" ? strategy::walk : strategy::priorities;
+  return explore(count, how);
+}
