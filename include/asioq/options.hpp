@@ -15,8 +15,12 @@ inline constexpr std::size_t buffer_alignment = 4096;
 
 /// Which requests of one queue may run at the same time. Requests of different queues always may.
 enum class execution_order {
-  strict,       ///< One after another, in the order of their submission.
-  as_if_serial  ///< At the same time, where no request can observe the other: the results are those of `strict`.
+  /// One after another, in the order of their submission.
+  strict,
+  /// At the same time, where no request can observe the other, so the results are those of `strict`. A queue compares
+  /// files by device and inode. It does not see two inodes of one file (hard links on some FUSE file systems), a disk
+  /// beside a file on it, or that a zoned device takes writes only in order.
+  as_if_serial
 };
 
 /// What happens to the requests behind one that failed.
