@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -29,8 +30,11 @@ struct operation_traits {
   bool may_lose = false;     ///< A failure that is never reported would lose data.
 };
 
-/// The row of the table for `op`. It has no default, so the compiler names this place when an operation is added.
-[[nodiscard]] constexpr operation_traits traits_of(asio_op op) noexcept {
+namespace detail {
+
+/// The row of the table for `op`. The switch has no default, so the compiler names this place when an operation is
+/// added.
+consteval operation_traits row_of(asio_op op) {
   switch (op) {
     case asio_op::free:
       return {.name = "nothing"};
@@ -52,6 +56,19 @@ struct operation_traits {
       return {.name = "close", .ends_number = true, .may_lose = true};
   }
   return {.name = "unknown"};
+}
+
+inline constexpr std::array operation_table = {
+    row_of(asio_op::free),       row_of(asio_op::read),     row_of(asio_op::write),
+    row_of(asio_op::write_back), row_of(asio_op::fsync),    row_of(asio_op::fdatasync),
+    row_of(asio_op::truncate),   row_of(asio_op::allocate), row_of(asio_op::close)};
+static_assert(operation_table.size() == static_cast<std::size_t>(asio_op::close) + 1);
+
+}  // namespace detail
+
+/// What is known of an operation.
+[[nodiscard]] constexpr const operation_traits& traits_of(asio_op op) noexcept {
+  return detail::operation_table[static_cast<std::size_t>(op)];
 }
 
 /// Performs an operation by a system call on this thread; blocks as long as that does. Returns bytes transferred, or an

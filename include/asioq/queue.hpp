@@ -7,6 +7,7 @@
 #include <asioq/detail/dispatch/make_dispatcher.hpp>
 #include <asioq/detail/request/ledger.hpp>
 #include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/detail/support/time.hpp>
 #include <asioq/error.hpp>
@@ -20,7 +21,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -119,8 +119,7 @@ class basic_asio_queue {
   [[nodiscard]] asio_request get() {
     asio_request request = try_get();
     if (!request)
-      throw std::system_error(std::make_error_code(std::errc::not_enough_memory),
-                              "asioq: all of the queue's max_requests requests are in use");
+      detail::refuse(std::errc::not_enough_memory, "asioq: all of the queue's max_requests requests are in use");
     return request;
   }
 
@@ -147,11 +146,11 @@ class basic_asio_queue {
   void submit(asio_request&& request) {
     const detail::single_user guard(in_use_);
     detail::request_record& record = request.record();
-    if (record.home != &pool_) throw std::invalid_argument("asioq: the request belongs to another queue");
-    if (record.op == asio_op::free) throw std::invalid_argument("asioq: nothing is prepared in the request");
+    if (record.home != &pool_) detail::refuse("asioq: the request belongs to another queue");
+    if (record.op == asio_op::free) detail::refuse("asioq: nothing is prepared in the request");
     if (is_closing_)
-      throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
-                              "asioq: nothing can be submitted to a queue that is being destroyed");
+      detail::refuse(std::errc::operation_not_permitted,
+                     "asioq: nothing can be submitted to a queue that is being destroyed");
     if (record.op == asio_op::write_back) make_room();
     const detail::submission before =
         record.begin({.sequence = ledger_.entered(), .acknowledged = ledger_.acknowledged()});
@@ -272,9 +271,9 @@ class basic_asio_queue {
   using pool_type = detail::request_pool<Allocator>;
 
   static queue_options checked(queue_options options) {
-    if (options.buffer_size == 0) throw std::invalid_argument("asioq: buffer_size is 0");
-    if (options.max_writebacks == 0) throw std::invalid_argument("asioq: max_writebacks is 0");
-    if (options.max_in_flight == 0) throw std::invalid_argument("asioq: max_in_flight is 0");
+    if (options.buffer_size == 0) detail::refuse("asioq: buffer_size is 0");
+    if (options.max_writebacks == 0) detail::refuse("asioq: max_writebacks is 0");
+    if (options.max_in_flight == 0) detail::refuse("asioq: max_in_flight is 0");
     return options;
   }
 

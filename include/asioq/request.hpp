@@ -4,13 +4,13 @@
 /// The request handle: a buffer, what to do with it, and how it went.
 
 #include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/support/refuse.hpp>
 #include <asioq/fwd.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -80,8 +80,8 @@ class asio_request {
   ///
   /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every
   /// later fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the
-  /// caller has dealt with it. Errors that say "not tried" or "cannot be synced", such as EAGAIN or EINVAL, lose nothing
-  /// and do not last. A new file's directory entry needs an fsync of the directory.
+  /// caller has dealt with it. Errors that say "not tried" or "cannot be synced", such as EAGAIN or EINVAL, lose
+  /// nothing and do not last. A new file's directory entry needs an fsync of the directory.
   void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
 
   /// The same with fdatasync(2): without the metadata that reading does not need.
@@ -99,7 +99,7 @@ class asio_request {
   /// is at least that long afterwards, and keeps its contents. The request's buffer is not used, so `length` may exceed
   /// it. Throws as `prepare_write`, and `std::invalid_argument` if `length` is 0. Source: posix_fallocate(3).
   void prepare_allocate(int fd, std::size_t length, std::uint64_t offset) {
-    if (length == 0) throw std::invalid_argument("asioq: the length is 0");
+    if (length == 0) detail::refuse("asioq: the length is 0");
     check_range(offset, length);
     prepare(asio_op::allocate, fd, length, offset);
   }
@@ -114,9 +114,9 @@ class asio_request {
   /// if no read or write is prepared.
   void use_from(std::size_t first) {
     detail::request_record& its = record();
-    if (!its.traits().transfers) throw std::invalid_argument("asioq: no transfer is prepared in the request");
+    if (!its.traits().transfers) detail::refuse("asioq: no transfer is prepared in the request");
     const std::size_t size = its.home->buffer_size();
-    if (first > size || its.length > size - first) throw std::invalid_argument("asioq: the transfer leaves the buffer");
+    if (first > size || its.length > size - first) detail::refuse("asioq: the transfer leaves the buffer");
     its.data = its.buffer + first;
     its.error = 0;
     its.transferred = 0;
@@ -153,24 +153,24 @@ class asio_request {
   explicit asio_request(detail::request_record& record) noexcept : record_(&record) {}
 
   [[nodiscard]] detail::request_record& record() const {
-    if (record_ == nullptr) throw std::invalid_argument("asioq: the request handle is empty");
+    if (record_ == nullptr) detail::refuse("asioq: the request handle is empty");
     return *record_;
   }
 
   static void check_range(std::uint64_t offset, std::uint64_t length) {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    if (offset > most || length > most - offset) throw std::invalid_argument("asioq: the range ends beyond 2^63 - 1");
+    if (offset > most || length > most - offset) detail::refuse("asioq: the range ends beyond 2^63 - 1");
   }
 
   void prepare_transfer(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
-    if (length > record().home->buffer_size()) throw std::invalid_argument("asioq: the length exceeds the buffer");
+    if (length > record().home->buffer_size()) detail::refuse("asioq: the length exceeds the buffer");
     if (offset != current_position) check_range(offset, length);
     prepare(op, fd, length, offset);
   }
 
   void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
     detail::request_record& its = record();
-    if (fd < 0) throw std::invalid_argument("asioq: the file descriptor is negative");
+    if (fd < 0) detail::refuse("asioq: the file descriptor is negative");
     its.op = op;
     its.fd = fd;
     its.data = its.buffer;

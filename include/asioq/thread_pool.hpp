@@ -18,6 +18,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace asioq {
@@ -61,9 +62,11 @@ class thread_pool {
   explicit thread_pool(std::size_t threads) : thread_pool() {
     // From here on the destructor runs if something is thrown.
     if (threads == 0) throw std::invalid_argument("asioq: a thread pool needs at least one thread");
+    crew_->places = std::make_unique<crew::place[]>(threads);
     crew_->workers.reserve(threads);
     const detail::signals_blocked in_workers;
-    while (crew_->workers.size() < threads) crew_->workers.emplace_back([its = crew_] { its->work(); });
+    while (crew_->workers.size() < threads)
+      crew_->workers.emplace_back([its = crew_, &own = crew_->places[crew_->workers.size()]] { its->work(own); });
   }
 
   thread_pool(const thread_pool&) = delete;
@@ -95,6 +98,13 @@ class thread_pool {
   /// The workers and what they use. The pool and each worker have a share, so a worker can go on after the pool. In a
   /// forked child the workers never give their shares back, so nothing that seems to be in use there is destroyed.
   struct crew {
+    /// Where a worker sleeps. It stays until all threads have left push(), even if the worker has ended.
+    struct place {
+      std::condition_variable wake;  // waits for: is_woken
+      bool is_woken = false;
+      place* next = nullptr;  // in `asleep`
+    };
+
     using clock = std::chrono::steady_clock;
     static constexpr auto longest_stand_by = std::chrono::microseconds(25);
 
@@ -112,30 +122,32 @@ class thread_pool {
     }
 
     void push(task work) {
-      bool wakes = false;
+      place* woken_place = nullptr;
       {
         const std::lock_guard lock(mutex);
         tasks.push(work);
-        wakes = sleeping > 0 && !is_taken_care_of();
         ++to_push;
-        if (wakes) ++to_wake;
+        if (asleep != nullptr && !is_taken_care_of()) {
+          woken_place = pop_asleep();
+          ++to_wake;
+        }
       }
       // Outside the lock: a worker that stands by would find it taken. Release: pairs with acquire in the destructor.
       pushed.fetch_add(1, std::memory_order_release);
-      if (!wakes) return;
-      wake.notify_one();
+      if (woken_place == nullptr) return;
+      woken_place->wake.notify_one();
       woken.fetch_add(1, std::memory_order_release);
     }
 
     /// What a worker does until a stop is requested and no task is left, so every accepted task runs.
-    void work() {
+    void work(place& own) {
       std::unique_lock lock(mutex);
       for (;;) {
         if (tasks.empty() && !standing_by && !stopping) stand_by(lock);
         while (tasks.empty() && !stopping) {
-          ++sleeping;
-          wake.wait(lock);
-          --sleeping;
+          own.is_woken = false;
+          own.next = std::exchange(asleep, &own);
+          own.wake.wait(lock, [&] { return own.is_woken; });
         }
         if (tasks.empty()) return;
         const task next = tasks.pop();
@@ -167,13 +179,19 @@ class thread_pool {
     void stop() {
       const std::lock_guard lock(mutex);
       stopping = true;
-      wake.notify_all();
+      while (asleep != nullptr) pop_asleep()->wake.notify_one();
+    }
+
+    place* pop_asleep() noexcept {
+      place* const last = std::exchange(asleep, asleep->next);
+      last->is_woken = true;
+      return last;
     }
 
     const pid_t process = ::getpid();  // the one that has the threads
     std::mutex mutex;                  // protects all down to to_wake
     detail::task_ring tasks;
-    std::size_t sleeping = 0;           // workers that wait for `wake`, or have been woken and do not run yet
+    place* asleep = nullptr;            // the workers that sleep: the last one first, as its caches are the warmest
     bool standing_by = false;           // a worker is in stand_by(): it will look at tasks without being woken
     clock::time_point stands_by_until;  // if standing_by: when it gives up unless it is interrupted
     bool stopping = false;              // written once, by the destructor of the pool
@@ -184,7 +202,7 @@ class thread_pool {
     /// nothing is read, hence it loads relaxed. To the destructor it says how many have pushed.
     alignas(64) std::atomic<unsigned> pushed = 0;
     std::atomic<unsigned> woken = 0;    // wake-ups that are through; written by the pushing threads
-    std::condition_variable wake;       // waits for: tasks not empty, or stopping
+    std::unique_ptr<place[]> places;    // one for each worker
     std::vector<std::jthread> workers;  // for the pool's constructor and destructor, constant between them
   };
 

@@ -95,6 +95,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void run() noexcept override {
+    stay_back();
     lock_type lock(mutex_);
     --pending_;
     if (is_inside_execute()) return;

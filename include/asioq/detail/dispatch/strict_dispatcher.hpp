@@ -123,6 +123,7 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// A task begins. It becomes the runner if there is none.
   void run() noexcept override {
+    stay_back();
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
@@ -179,23 +180,35 @@ class strict_dispatcher final : public task_dispatcher {
   /// Runner: carries out the front request of `ready_` and those that continue it. Returns whether any failed. This is
   /// the one place that decides what may start next.
   bool run_front() noexcept {
-    batch next(ready_.pop_front());
-    if (!failures_.holds()) gather(next);
-    const bool failed = next.size() == 1 ? !carry_out(*next.requests()[0], failures_, file_probe()) : !next.perform();
+    request_record& first = ready_.pop_front();
+    std::size_t count = 1;
+    bool failed = false;
+    if (may_be_continued(first)) {
+      batch next(first);
+      gather(next);
+      count = next.size();
+      failed = count == 1 ? !carry_out(first, failures_, file_probe()) : !next.perform();
+    } else {
+      failed = !carry_out(first, failures_, file_probe());
+    }
     // From here on the requests are the owner's. Sequentially consistent: see wake.
-    finished_.store(finished_.load(std::memory_order_relaxed) + next.size());
+    finished_.store(finished_.load(std::memory_order_relaxed) + count);
     return failed;
+  }
+
+  /// Runner: whether it is worth looking for requests that could leave together with this one.
+  bool may_be_continued(const request_record& first) noexcept {
+    return !merging_of_.refuses(first.fd) && !failures_.holds() && refill() && ready_.front()->fd == first.fd;
   }
 
   /// Runner: adds to the batch what continues it.
   void gather(batch& next) noexcept {
-    if (!refill() || !next.is_continued_by(*ready_.front())) return;
-    const merging allowed = merging_of_(next.requests()[0]->fd);
-    if (!allowed.allows(*next.requests()[0])) return;
-    do {
-      if (!allowed.allows(*ready_.front())) return;
+    const request_record& first = *next.requests()[0];
+    if (!next.is_continued_by(*ready_.front())) return;
+    const merging allowed = merging_of_(first.fd);
+    if (!allowed.allows(first)) return;
+    while (refill() && next.is_continued_by(*ready_.front()) && allowed.allows(*ready_.front()))
       next.take(ready_.pop_front());
-    } while (refill() && next.is_continued_by(*ready_.front()));
   }
 
   /// Runner with nothing left in `ready_`: stops being the runner unless something has been submitted. Returns whether

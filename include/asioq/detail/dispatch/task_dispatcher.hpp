@@ -6,13 +6,21 @@
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/detail/support/wake.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <utility>
 
 namespace asioq::detail {
 
 /// A dispatcher that works in tasks on an executor. Its queue and the tasks on their way share it, and the last to
 /// leave deletes it. So a queue can go while tasks that have nothing left to do are still with the executor.
 class task_dispatcher : public dispatcher {
+  static constexpr std::chrono::nanoseconds shortest_look{1500};
+  static constexpr std::chrono::nanoseconds longest_look{12000};
+  static constexpr std::chrono::microseconds longest_stay{200};
+
  public:
   void leave() noexcept final {
     before_leaving();
@@ -24,6 +32,23 @@ class task_dispatcher : public dispatcher {
 
   /// What a task does.
   virtual void run() noexcept = 0;
+
+  /// A task that begins stays back while the owner carries out the requests itself, since changing hands costs more
+  /// than a short transfer. An owner that computes carries out nothing, so the task then begins after `shortest_look`.
+  /// The task never yields its processor, which it might get back only after milliseconds.
+  void stay_back() noexcept {
+    using clock = std::chrono::steady_clock;
+    clock::time_point now = clock::now();
+    const clock::time_point end = now + longest_stay;
+    std::uint64_t before = finished();
+    for (auto look = shortest_look; now < end && !wake_.is_armed(); look = std::min(2 * look, longest_look)) {
+      const clock::time_point next = now + look;
+      do adaptive_spin::pause();
+      while ((now = clock::now()) < next);
+      const std::uint64_t last = std::exchange(before, finished());
+      if (before == last) return;
+    }
+  }
 
   /// Owner, when the queue goes: waits until no task uses the executor.
   virtual void before_leaving() noexcept {}

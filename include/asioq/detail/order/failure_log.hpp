@@ -36,6 +36,9 @@ class failure_log {
   /// Whether requests behind a failure must not have begun.
   [[nodiscard]] bool holds() const noexcept { return holds_; }
 
+  /// Whether it admits every request.
+  [[nodiscard]] bool empty() const noexcept { return failures_.empty() && syncs_.empty(); }
+
   /// Whether `admits` needs to know which file the request means.
   [[nodiscard]] bool needs_file(const request_record& record) const noexcept {
     return !syncs_.empty() && record.traits().is_sync;

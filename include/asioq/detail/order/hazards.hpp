@@ -29,7 +29,7 @@ class hazards {
   /// it is in the list of another request.
   bool add(request_record& record, open_file& file, file_table& files) noexcept {
     constexpr std::uint64_t file_end = file_facts::unlimited;
-    const operation_traits traits = record.traits();
+    const operation_traits& traits = record.traits();
     const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
                                !(traits.writes && file.facts.appends);
     std::uint64_t begin = is_of_a_range ? record.offset : 0;

@@ -23,7 +23,7 @@ struct request_values {
   std::uint64_t offset = current_position;
 
   [[nodiscard]] bool at_position() const noexcept { return offset == current_position; }
-  [[nodiscard]] operation_traits traits() const noexcept { return traits_of(op); }
+  [[nodiscard]] const operation_traits& traits() const noexcept { return traits_of(op); }
 };
 
 /// The result of one submission of a request.

@@ -30,13 +30,7 @@ class adaptive_spin {
     return false;
   }
 
- private:
-  // In pauses, of 15 to 40 ns each.
-  static constexpr unsigned pauses_per_look = 16;  // each look takes the cache line from the thread that writes it
-  static constexpr unsigned least = 48;
-  static constexpr unsigned most = 512;
-  static constexpr unsigned most_skipped = 63;
-
+  /// Tells the processor that this is a loop which waits.
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -44,6 +38,13 @@ class adaptive_spin {
     asm volatile("yield");
 #endif
   }
+
+ private:
+  // In pauses, of 15 to 40 ns each.
+  static constexpr unsigned pauses_per_look = 16;  // each look takes the cache line from the thread that writes it
+  static constexpr unsigned least = 48;
+  static constexpr unsigned most = 512;
+  static constexpr unsigned most_skipped = 63;
 
   unsigned limit_ = least;
   unsigned to_skip_ = 0;  // calls that do not spin before the next that does

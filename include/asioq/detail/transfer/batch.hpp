@@ -35,7 +35,7 @@ class batch {
   [[nodiscard]] bool is_continued_by(const request_record& record) const noexcept {
     const request_record& last = *requests_[count_ - 1];
     if (record.fd != last.fd || count_ == most || bytes_ + record.length > most_bytes) return false;
-    const operation_traits traits = record.traits();
+    const operation_traits& traits = record.traits();
     if (!traits.transfers || traits.writes != last.traits().writes || !last.traits().transfers) return false;
     if (last.length == 0 || record.length == 0) return false;
     return last.at_position() ? record.at_position() : record.offset == last.offset + last.length;

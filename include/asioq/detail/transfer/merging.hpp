@@ -39,9 +39,12 @@ struct merging {
 /// Asks the kernel; may block on a slow server.
 class merging_probe {
  public:
+  /// Whether nothing is allowed for the descriptor, as far as that is known without asking.
+  [[nodiscard]] bool refuses(int fd) const noexcept { return fd == refused_; }
+
   /// What is allowed for the descriptor. Asks less if the descriptor means the file of the last call.
   [[nodiscard]] merging operator()(int fd) noexcept {
-    if (fd == refused_) return {};
+    if (refuses(fd)) return {};
     struct stat status;
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fstat(fd, &status) != 0) return {};

@@ -40,7 +40,7 @@ inline bool may_step_back(const request_record& record) noexcept {
 /// refuses a rest that begins inside a sector. The next question then begins with that sector, and if it brings nothing
 /// new for a read, the data end there.
 inline bool advance(request_record& record, std::size_t& from, std::int64_t answer) noexcept {
-  const operation_traits traits = record.traits();
+  const operation_traits& traits = record.traits();
   // An interrupted close(2) has closed the descriptor on Linux, and the number may already be another file's.
   if (answer == -EINTR) return !traits.ends_number;
   if (answer < 0) {
