@@ -100,9 +100,9 @@ class thread_pool {
   struct crew {
     /// Where a worker sleeps. It stays until all threads have left push(), even if the worker has ended.
     struct place {
-      std::condition_variable wake;  // waits for: is_woken
-      bool is_woken = false;
-      place* next = nullptr;  // in `asleep`
+      std::condition_variable wake;  ///< Waits for `is_woken`.
+      bool is_woken = false;         ///< Set by the thread that wakes the worker, under the mutex.
+      place* next = nullptr;         ///< In `asleep`.
     };
 
     using clock = std::chrono::steady_clock;
