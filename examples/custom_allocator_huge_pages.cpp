@@ -1,4 +1,4 @@
-// Shows buffers in huge pages, by an allocator of one's own.
+// Shows buffers in huge pages, by an allocator of your own.
 #include <asioq/asioq.hpp>
 
 #include <sys/mman.h>

@@ -12,7 +12,7 @@
 
 namespace {
 
-// File operations block their thread: an arena of their own leaves the processors to those who compute.
+// File operations block their thread, so an arena of their own leaves the other threads to computations.
 struct io_arena {
   oneapi::tbb::task_arena arena{1, 0};
   oneapi::tbb::task_group tasks;

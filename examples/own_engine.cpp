@@ -1,10 +1,8 @@
-// Shows an engine of one's own, an io_executor: a disk with one arm, for real files, in a time that is made up.
+// Shows an engine of your own, an io_executor. It is a disk with one arm, for real files, on a clock that is made up.
 //
-// It carries out next what is nearest to the arm: so one sees what a queue does with an engine that completes in any
-// order. And a disk that is slow, has a bad track, and makes nobody wait is good for the tests of a program.
+// It carries out next what is nearest to the arm, so it shows what a queue does with an engine that completes in any
+// order. And a disk that is slow, has a bad track, and takes no real time is good for the tests of a program.
 #include <asioq/asioq.hpp>
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -35,16 +33,8 @@ std::string name_of(const auto& what) {
 /// Carries out an operation. Returns the bytes transferred, or an errno value negated. Short transfers and EINTR may be
 /// passed on as they are: the queue asks for the rest.
 std::int64_t carry_out(const asioq::io_operation& operation) {
-  const auto [data, offset] = std::pair(operation.buffer(), static_cast<off_t>(operation.offset()));
   if (moves_data(operation) && operation.offset() / track == bad_track) return -EIO;
-  ssize_t result = 0;
-  if (operation.op() == asio_op::read)
-    result = ::pread(operation.fd(), data.data(), data.size(), offset);
-  else if (operation.op() == asio_op::write)
-    result = ::pwrite(operation.fd(), data.data(), data.size(), offset);
-  else
-    result = ::fsync(operation.fd());
-  return result < 0 ? -errno : result;
+  return asioq::perform(operation);  // the system call that it stands for
 }
 
 class one_armed_disk {

@@ -18,11 +18,11 @@ namespace asioq {
 /// A share in the program's default pool.
 ///
 /// The pool comes with the first `default_executor` that is constructed and goes, all its threads joined, with the last
-/// copy; a later one makes a new pool. It has one thread per processor, at least 4 and at most 16: they wait for
-/// devices more than they compute. The last copy may go anywhere: in a task of the pool's own (see `~thread_pool`), and in
-/// the destructor of a static object.
+/// copy; a later one makes a new pool. It has one thread per processor, at least 4 and at most 16, since they wait for
+/// devices more than they compute. The last copy may go anywhere: in a task of the pool's own (see `~thread_pool`), and
+/// in the destructor of a static object.
 ///
-/// A process that `fork` has made has a default pool of its own: copies of its parent's are nothing to use in it.
+/// A process that `fork` has made has a default pool of its own. It must not use copies of its parent's executors.
 class default_executor {
  public:
   /// Joins the pool's users, making the pool if there is none. Throws what making threads throws.
@@ -34,7 +34,7 @@ class default_executor {
   bool operator==(const default_executor&) const = default;
 
  private:
-  /// What the copies in one process find each other by. Never destroyed: objects that are may still want a pool.
+  /// Where the copies in one process find their pool. Never destroyed, since objects destroyed late may still want one.
   struct meeting_point {
     const pid_t process;
     meeting_point* const inherited;  // from the parent process: not used, but kept within reach of leak checkers
@@ -42,11 +42,11 @@ class default_executor {
     std::weak_ptr<thread_pool> pool;
   };
 
-  /// The one of this process. In a child after `fork` it is a new one: a thread that the child does not have may have held
-  /// the mutex of the old.
+  /// The one of this process. A child after `fork` makes a new one, because a thread that the child does not have may
+  /// have held the mutex of the old.
   static meeting_point& here() {
-    // Points to the meeting point of this process or of an ancestor, or is null before the first. Release, by the thread
-    // that has made one, pairs with acquire, by the others that find it.
+    // Points to the meeting point of this process or of an ancestor, or is null before the first. Release, by the
+    // thread that has made one, pairs with acquire, by the others that find it.
     static constinit std::atomic<meeting_point*> newest = nullptr;
     const pid_t process = ::getpid();
     meeting_point* found = newest.load(std::memory_order_acquire);

@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// What a queue needs of whatever runs its work.
+/// The concept of what runs a queue's tasks.
 
 #include <asioq/task.hpp>
 

@@ -13,8 +13,8 @@
 
 namespace asioq {
 
-/// A cheap, copyable, equality-comparable handle to something that carries out file operations without a thread of the
-/// queue's: it starts many, completes them in any order, and tells when it is asked.
+/// A cheap, copyable, equality-comparable handle to something that carries out file operations itself. It starts many,
+/// completes them in any order, and reports when it is asked.
 ///
 /// All calls come from the thread that uses the queue at the time. An engine that queues of several threads share has
 /// to be thread-safe. No call comes from inside `start`.
@@ -25,8 +25,8 @@ namespace asioq {
 /// - `wait_until(deadline)` does the same, and blocks until something has been completed or the deadline has come. It
 ///   may return early. `time_point::max()` means no deadline. It is called only while something is started, and called
 ///   again as long as the queue has to wait, whether it returned or threw.
-/// - `describe(fd)`, which is optional, returns the `file_facts` of a descriptor that is not one of this machine's
-///   files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs).
+/// - `describe(fd)`, which is optional, const and noexcept, returns the `file_facts` of a descriptor that is not one of
+///   this machine's files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs).
 template <class T>
 concept io_executor =
     std::copy_constructible<T> && std::equality_comparable<T> &&

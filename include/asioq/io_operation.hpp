@@ -24,8 +24,7 @@ class io_operation {
   [[nodiscard]] int fd() const noexcept { return fd_; }
   /// What to fill or to write; empty for operations that transfer nothing.
   [[nodiscard]] std::span<std::byte> buffer() const noexcept { return {data_, size_of_buffer()}; }
-  /// Bytes from the start of the file, or `current_position`. For `asio_op::truncate` the size that the file shall
-  /// have.
+  /// Bytes from the start of the file, or `current_position`. For `asio_op::truncate` the size to give to the file.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
   /// Bytes to transfer or, for `asio_op::allocate`, to reserve; else 0.
   [[nodiscard]] std::uint64_t length() const noexcept { return length_; }

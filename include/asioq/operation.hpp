@@ -19,7 +19,7 @@ namespace asioq {
 
 static_assert(sizeof(off_t) == 8, "asioq needs 64-bit file offsets: compile with -D_FILE_OFFSET_BITS=64");
 
-/// What the queue, its orders and its transfers have to know of an operation.
+/// What a queue, and an engine, has to know of an operation.
 struct operation_traits {
   const char* name;          ///< In messages.
   bool transfers = false;    ///< Moves bytes between the buffer and the file, so it may be short and goes on.
@@ -27,12 +27,13 @@ struct operation_traits {
   bool is_sync = false;      ///< Makes earlier writes durable; its errors last.
   bool of_a_range = false;   ///< Concerns no byte of the file but those of its range, if it has an offset.
   bool ends_number = false;  ///< Afterwards the descriptor's number may mean another file.
-  bool may_lose = false;     ///< A failure that nobody is told of would lose data.
+  bool may_lose = false;     ///< A failure that is never reported would lose data.
 };
 
 namespace detail {
 
-/// The row of the table for `op`. The switch has no default, so the compiler names this place when an operation is added.
+/// The row of the table for `op`. The switch has no default, so the compiler names this place when an operation is
+/// added.
 consteval operation_traits row_of(asio_op op) {
   switch (op) {
     case asio_op::free:
@@ -108,7 +109,8 @@ static_assert(operation_table.size() == static_cast<std::size_t>(asio_op::close)
   return answer < 0 ? -static_cast<std::int64_t>(errno) : answer;
 }
 
-/// The same for the step that an `io_executor` has. It may use this for what it cannot do otherwise.
+/// The same for a step of an `io_executor`, which may use this for all operations or for those that it cannot do
+/// itself.
 [[nodiscard]] inline std::int64_t perform(const io_operation& step) noexcept {
   return perform(step.op(), step.fd(), step.buffer().data(), static_cast<std::size_t>(step.length()), step.offset());
 }

@@ -15,11 +15,15 @@ inline constexpr std::size_t buffer_alignment = 4096;
 
 /// Which requests of one queue may run at the same time. Requests of different queues always may.
 enum class execution_order {
-  strict,       ///< One after another, in the order of their submission.
-  as_if_serial  ///< At the same time, where no request can observe the other: the results are those of `strict`.
+  /// One after another, in the order of their submission.
+  strict,
+  /// At the same time, where no request can observe the other, so the results are those of `strict`. A queue compares
+  /// files by device and inode. It does not see two inodes of one file (hard links on some FUSE file systems), a disk
+  /// beside a file on it, or that a zoned device takes writes only in order.
+  as_if_serial
 };
 
-/// What becomes of the requests behind one that failed.
+/// What happens to the requests behind one that failed.
 enum class failure_policy {
   proceed,  ///< They run as if nothing had happened.
   hold      ///< None of them runs: each comes back with `std::errc::operation_canceled` and its data until `resume()`.
@@ -29,7 +33,7 @@ enum class failure_policy {
 struct queue_options {
   /// Bytes in each request's buffer, > 0. Memory is taken in multiples of `buffer_alignment`.
   std::size_t buffer_size = std::size_t{64} * 1024;
-  /// Write-backs that may be submitted and not yet finished, > 0; the next `submit` of one waits for room.
+  /// Write-backs that may be submitted and not yet finished, > 0. The next `submit` of one waits for the oldest.
   std::size_t max_writebacks = 16;
   /// See `execution_order`.
   execution_order order = execution_order::strict;
@@ -37,10 +41,11 @@ struct queue_options {
   std::size_t max_in_flight = 32;
   /// See `failure_policy`.
   failure_policy on_failure = failure_policy::proceed;
-  /// Called by the queue's destructor, on its thread, once for each write, write-back, fsync or fdatasync that failed
-  /// and was never reported: not returned by a wait, nor covered by a thrown `write_back_error`. The request still has
-  /// its error and its data, and may be moved from to keep them. It must not throw. If empty, the destructor prints a
-  /// message to stderr and calls `std::terminate()`. A read that failed is not a loss.
+  /// The queue's destructor calls this, on its thread, for each request but a read that failed and was never reported:
+  /// neither returned by a wait nor covered by a thrown `write_back_error`. The request still has its error and its
+  /// data, and may be moved from to keep them. It must not throw. `submit` throws meanwhile. If this is empty, the
+  /// destructor prints a message to stderr and, unless the program already knows of a failure (see
+  /// `~basic_asio_queue`), calls `std::terminate()`.
   std::function<void(asio_request&)> on_lost_failure = {};
   /// Most requests that the queue makes, idle ones included; 0 means no limit. Beyond it `get()` throws
   /// `std::errc::not_enough_memory` and `try_get()` returns an empty handle.

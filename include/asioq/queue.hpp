@@ -33,30 +33,33 @@ namespace asioq {
 ///
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
 /// order, whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the
-/// same time; the results are the same. On executors of tasks, small requests that continue each other in a file may be
-/// carried out by one system call: up to 64, 256 KiB in all, each with the result it would have alone. (Not under
-/// `failure_policy::hold`, where one must not have begun if the one before it fails.) Requests of different queues may
-/// interleave. A finished request has not made its data durable; only an fsync or fdatasync after it does.
+/// same time; the results are the same. Requests of different queues may interleave. A finished request has not made
+/// its data durable; only an fsync or fdatasync after it does.
+///
+/// **Merging.** On executors of tasks, one system call may carry out several small requests that continue each other in
+/// a file, up to 64 and 256 KiB in all. Each has the result it would have alone. Only requests on disks and on known
+/// local file systems are merged, and none under `failure_policy::hold`, where a request must not have begun if the one
+/// before it fails.
 ///
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on).
-/// Another thread may take over if that is synchronised. Operations run on the executor. A call that blocks (`wait`,
-/// `sync`, `submit` of a write-back without room, the destructor) also runs them itself, on the owner's thread, if no
-/// task has begun them. So no call ever waits for an executor that is busy with something else.
+/// Another thread may take over if the program synchronises that. Operations run on the executor. A call that blocks
+/// (`wait`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself, on the
+/// owner's thread, if no task has begun them. So no call ever waits for an executor that is busy with something else.
 ///
-/// On an `io_executor` there are no tasks: operations are begun and completed inside the owner's calls.
+/// An `io_executor` has no tasks. The owner's calls begin and complete operations.
 ///
 /// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files. On
 /// an `io_executor` in as-if-serial order, `submit` asks what a descriptor means (fstat, fcntl, fstatfs, or `describe`)
 /// when a second request is unfinished.
 ///
 /// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work
-/// as long as the queue lives, and call every task; a task that comes after the queue's end does nothing.
+/// as long as the queue lives, and call every task. A task that comes after the queue's end does nothing.
 ///
-/// **Allocations.** A request and its buffer are allocated with `Allocator` by the `get()` that finds none to recycle,
-/// and freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself
-/// takes one small object from `operator new`, which a late task may need longer than the allocator lives, and some
-/// bytes for each file that it has to tell from others: those with unfinished requests, and those whose fsync has
-/// failed. Nothing else allocates.
+/// **Allocations.** A `get()` that finds nothing to recycle allocates a request and its buffer with `Allocator`. They
+/// are freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself
+/// takes one small object from `operator new`, which a late task may need longer than the allocator lives. It also
+/// takes some bytes for each file that it has to tell from others: those with unfinished requests, and those whose
+/// fsync has failed. Nothing else allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not
@@ -261,7 +264,7 @@ class basic_asio_queue {
   /// A copy of its allocator.
   [[nodiscard]] Allocator get_allocator() const noexcept { return pool_.allocator(); }
 
-  /// For the caller: how many parts of the program share this queue, say. The queue does not look at it.
+  /// For the caller, to count the parts of the program that share this queue, for example. The queue does not read it.
   std::size_t use_count = 0;
 
  private:
@@ -283,7 +286,7 @@ class basic_asio_queue {
     }
   }
 
-  /// Takes in what has finished.
+  /// Takes in what has finished, without blocking.
   void harvest() noexcept {
     ledger_.settle(dispatcher_.finished(), [this](detail::request_record& record) { pool_.put(record); });
   }
@@ -332,12 +335,12 @@ class basic_asio_queue {
     if (is_silent) std::terminate();
   }
 
-  // All for the owner only; what it shares with the runner is in dispatcher_.
+  // All for the owner only. What it shares with other threads is in dispatcher_ and pool_.
   queue_options options_;
   Executor executor_;               // constant
   pool_type& pool_;                 // all requests
-  detail::dispatcher& dispatcher_;  // those submitted
-  detail::ledger ledger_;           // the same, from submission until they are collected
+  detail::dispatcher& dispatcher_;  // carries out those submitted
+  detail::ledger ledger_;           // keeps their books from submission until they are collected
   int exceptions_before_;           // constant: exceptions that were unwinding when the queue was made
   bool is_closing_ = false;         // inside the destructor
   detail::single_user_flag in_use_;

@@ -22,7 +22,7 @@ namespace asioq {
 /// waits. Destroying it recycles the buffer: on any thread, and also after the queue is gone (the memory is freed then,
 /// with the queue's allocator, which must still work). One handle is for one thread at a time.
 ///
-/// Every member but the obvious throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
+/// Every member that needs a request throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
 class asio_request {
  public:
   /// An empty handle.
@@ -70,7 +70,7 @@ class asio_request {
     prepare_transfer(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but nobody waits for it: on success the request recycles itself. If it fails it comes back
+  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it. If it fails it comes back
   /// from a wait with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare_transfer(asio_op::write_back, fd, length, offset);
@@ -80,7 +80,8 @@ class asio_request {
   ///
   /// An fsync error is final: the kernel may have dropped the data and will call the next fsync a success. So every
   /// later fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the
-  /// caller has dealt with it. A new file's directory entry needs an fsync of the directory.
+  /// caller has dealt with it. Errors that say "not tried" or "cannot be synced", such as EAGAIN or EINVAL, lose
+  /// nothing and do not last. A new file's directory entry needs an fsync of the directory.
   void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
 
   /// The same with fdatasync(2): without the metadata that reading does not need.
@@ -104,7 +105,8 @@ class asio_request {
   }
 
   /// Asks to close the descriptor, after everything that was submitted for it before. What is submitted for it later
-  /// names nothing, as after close(2), or another file that has got the number. Source: close(2).
+  /// names nothing, as after close(2), or another file that has got the number. A close that is cancelled has closed
+  /// nothing. Source: close(2).
   void prepare_close(int fd) { prepare(asio_op::close, fd, 0, current_position); }
 
   /// Has the prepared transfer use the buffer from its byte `first` on, `length()` bytes, until the request is prepared

@@ -25,18 +25,19 @@ namespace asioq {
 
 /// A fixed number of `std::jthread` workers that run tasks in the order in which they come.
 ///
-/// A worker is busy for as long as the file operation it carries out; the number of threads is the number of operations
-/// that can be inside the kernel at the same time, of one queue or of several. One idle worker looks for work for 2 to
-/// 20 µs before it sleeps, and less where that seldom finds any. The pool must outlive every queue that uses its executor.
+/// A worker is busy for as long as the file operation it carries out. So the number of threads is the number of
+/// operations that can be inside the kernel at the same time, of one queue or of several. One idle worker spins for 2
+/// to 20 µs before it sleeps, and less where that seldom finds a task. The pool must outlive every queue that uses its
+/// executor.
 ///
 /// **Signals.** Workers block all signals but SIGPROF and those that a fault raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-/// SIGTRAP, SIGSYS, SIGABRT), so the program's own threads get the others. In a worker a write to a pipe without a reader
-/// fails with EPIPE, and one beyond RLIMIT_FSIZE with EFBIG, and neither raises a signal. A blocking call of a queue may
-/// carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks or ignores
-/// them. A process that a task starts inherits the worker's mask.
+/// SIGTRAP, SIGSYS, SIGABRT), so the program's own threads get the others. In a worker a write to a pipe without a
+/// reader fails with EPIPE, and one beyond RLIMIT_FSIZE with EFBIG, and neither raises a signal. A blocking call of a
+/// queue may carry out the same write on its own thread, where SIGPIPE and SIGXFSZ are raised unless the program blocks
+/// or ignores them. A process that a task starts inherits the worker's mask.
 ///
-/// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which then leaves everything as it
-/// is, but not use it.
+/// **fork.** A child has none of the threads. It may destroy a pool of its parent's, which changes nothing, but not use
+/// it.
 class thread_pool {
   struct crew;
 
@@ -44,8 +45,8 @@ class thread_pool {
   /// What to give to a queue: a pointer, valid as long as the pool and, inside its tasks, until they end.
   class executor_type {
    public:
-    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc` only
-    /// when more tasks are waiting than ever before; the task has then not been taken.
+    /// Queues the task, and wakes a sleeping worker unless one that stands by will take it. Throws `std::bad_alloc`
+    /// only when more tasks are waiting than ever before; the task has then not been taken.
     void execute(task work) const { crew_->push(work); }
 
     bool operator==(const executor_type&) const = default;
@@ -73,8 +74,8 @@ class thread_pool {
 
   /// Runs all tasks the pool has accepted, and joins the workers.
   ///
-  /// Called by a task of the pool's own it cannot wait for that task: the task's worker goes on by itself after it, runs
-  /// what is left, and leaves. All others have been joined when the destructor returns. O(threads).
+  /// If one of the pool's own tasks destroys the pool, the destructor cannot wait for that task. The task's worker then
+  /// runs what is left after the task, and ends by itself. The destructor joins all others. O(threads).
   ~thread_pool() {
     if (::getpid() != crew_->process) return;
     crew_->stop();
@@ -94,14 +95,14 @@ class thread_pool {
   [[nodiscard]] std::size_t size() const noexcept { return crew_->workers.size(); }
 
  private:
-  /// The workers and what they use. The pool and each worker have a share, so that a worker can go on after the pool; and
-  /// in a forked child, where the workers never give theirs back, nothing is destroyed that looks as if it were in use.
+  /// The workers and what they use. The pool and each worker have a share, so a worker can go on after the pool. In a
+  /// forked child the workers never give their shares back, so nothing that seems to be in use there is destroyed.
   struct crew {
-    /// Where a worker sleeps. It stays until all threads have left push(), though the worker may be gone.
+    /// Where a worker sleeps. It stays until all threads have left push(), even if the worker has ended.
     struct place {
-      std::condition_variable wake;  // waits for: is_woken
-      bool is_woken = false;
-      place* next = nullptr;  // in `asleep`
+      std::condition_variable wake;  ///< Waits for `is_woken`.
+      bool is_woken = false;         ///< Set by the thread that wakes the worker, under the mutex.
+      place* next = nullptr;         ///< In `asleep`.
     };
 
     using clock = std::chrono::steady_clock;
@@ -111,7 +112,8 @@ class thread_pool {
     crew(const crew&) = delete;
     crew& operator=(const crew&) = delete;
 
-    /// A task may have begun, and have destroyed the pool, before the thread that pushed it has left push().
+    /// Waits for threads that are still inside push(): a task may begin and destroy the pool before the thread that
+    /// pushed it has left.
     ~crew() {
       const auto is_left = [this] {
         return pushed.load(std::memory_order_acquire) == to_push && woken.load(std::memory_order_acquire) == to_wake;
@@ -137,7 +139,7 @@ class thread_pool {
       woken.fetch_add(1, std::memory_order_release);
     }
 
-    /// What a worker does, until a stop is requested and no task is left: what was accepted is run.
+    /// What a worker does until a stop is requested and no task is left, so every accepted task runs.
     void work(place& own) {
       std::unique_lock lock(mutex);
       for (;;) {
@@ -155,8 +157,8 @@ class thread_pool {
       }
     }
 
-    /// One worker at a time looks a while for the next task before it sleeps: this spares the one that pushes a task the
-    /// wake-up, which costs more than many a transfer. It looks again under the lock.
+    /// One worker at a time spins for the next task before it sleeps. This spares the thread that pushes that task the
+    /// wake-up, which costs more than a short transfer. The worker looks again under the lock.
     void stand_by(std::unique_lock<std::mutex>& lock) noexcept {
       standing_by = true;
       stands_by_until = clock::now() + longest_stand_by;
@@ -167,13 +169,13 @@ class thread_pool {
       standing_by = false;
     }
 
-    /// Whether the worker that stands by will take the only task. One that should long have gone to sleep has lost its
-    /// processor, and may get it back only after milliseconds.
+    /// Whether the worker that stands by will take the only task. A worker that should have gone to sleep long ago has
+    /// lost its processor, and may get it back only after milliseconds.
     [[nodiscard]] bool is_taken_care_of() const noexcept {
       return standing_by && tasks.size() == 1 && clock::now() < stands_by_until;
     }
 
-    /// Asks all workers at once: one request for each would wake all that are left, each time.
+    /// Asks all workers at once. A stop request for each would wake all the remaining ones each time.
     void stop() {
       const std::lock_guard lock(mutex);
       stopping = true;

@@ -32,17 +32,18 @@
 
 namespace asioq {
 
-/// Has the kernel carry out the file operations of its queues, through io_uring and without a thread of the program.
+/// Carries out the file operations of its queues through Linux's io_uring, without a thread of the program.
 ///
-/// **Order.** io_uring keeps none; each queue keeps its own. A queue with `execution_order::strict` has one operation
-/// in the kernel at a time. Use `as_if_serial` to have up to `max_in_flight`. Queues may share a context: what one of
-/// them has in the kernel, such as reads of empty pipes, never keeps operations of another one out of it.
+/// **Order.** io_uring keeps no order; each queue keeps its own. A queue with `execution_order::strict` has one
+/// operation in the kernel at a time. Use `as_if_serial` to have up to `max_in_flight`. Queues may share a context.
+/// What one of them has in the kernel, such as reads of empty pipes, never keeps operations of another one out of it.
 ///
-/// **When operations begin.** At once if the kernel has none of this context. Otherwise the context submits operations
-/// together, in one system call: when 8 are waiting, or when one of its queues waits or polls. Early submission gains
-/// nothing while the kernel completes every operation inside that call, as it does from the page cache. Until that
-/// changes the context waits for 64 operations, and a read does not begin at once. Completions are taken in only inside
-/// calls of the owner (`wait`, `try_wait`, `sync`, a `submit` that waits for room). What they unblock begins there.
+/// **When operations begin.** An operation begins at once if the kernel has none of this context. Otherwise the context
+/// submits several with one system call, when 8 are waiting or when one of its queues waits or polls. Early submission
+/// gains nothing while the kernel completes every operation inside that call, as it does from the page cache. Until
+/// that changes the context waits for 64 operations, and a read does not begin at once. The context takes in
+/// completions only inside calls of the owner (`wait`, `try_wait`, `sync`, a `submit` that has to wait). What they
+/// unblock begins there.
 ///
 /// **Cancelled operations.** The kernel cancels an operation that needs one of the kernel's own threads if it cannot
 /// start one (RLIMIT_NPROC, a pids cgroup), and operations of a thread that exits. The user never sees this: the next
@@ -51,12 +52,15 @@ namespace asioq {
 /// `try_wait` never does this. Transfers of other files are submitted again until the kernel accepts them; a call that
 /// waits for them sleeps between the attempts, at most 64 ms.
 ///
+/// **Truncate and allocate.** If the kernel has no truncate on rings (before Linux 6.9), or the file system cannot
+/// allocate, the context makes the ordinary system call, inside a call of the owner, `try_wait` included.
+///
 /// **Threads.** A context and all its queues are for one thread at a time (asserted where assertions are on). Nothing
 /// is locked. Another thread may take over, and the first one may exit. Give each thread with queues its own context.
 ///
 /// **Lifetime.** A context must outlive its queues. A buffer belongs to the kernel while its operation is there. Keep
-/// descriptors open until their requests have come back, as on any executor: an operation that is submitted again, or
-/// goes on after a short transfer, looks the descriptor up again.
+/// descriptors open until their requests have come back, as on any executor, because an operation that is submitted
+/// again or goes on after a short transfer looks the descriptor up again.
 class uring_context {
  public:
   /// The handle that a queue takes: a pointer to the context.
@@ -187,7 +191,8 @@ class uring_context {
     if (take_completions() || (!refused_.empty() && retry_refused(deadline))) return;
     prepare();
     if (is_inline_) {
-      // What is carried out within the call is complete after it: no second system call to wait for that.
+      // What the kernel carries out within the call is complete after it, so no second system call has to wait for
+      // that.
       check(submit());
       if (take_completions()) return;
       prepare();
@@ -213,7 +218,7 @@ class uring_context {
     if (!take_completions() && (result == -EAGAIN || result == -EBUSY)) pause(deadline, shortest_pause);
   }
 
-  /// Sleeps until `deadline`, for `longest` or until the kernel completes an operation. Submits nothing.
+  /// Sleeps until `deadline`, for `longest`, or until the kernel completes an operation. Submits nothing.
   void pause(std::chrono::steady_clock::time_point deadline, std::chrono::milliseconds longest) noexcept {
     ::io_uring_cqe* completion = nullptr;
     __kernel_timespec left = time_left(std::min(deadline, std::chrono::steady_clock::now() + longest));
@@ -324,8 +329,8 @@ class uring_context {
     ::io_uring_sqe_set_data(&entry, &operation);
   }
 
-  /// Completes what the kernel has completed, also what did not fit the completion ring. Returns whether anything was
-  /// completed. New operations may be started meanwhile.
+  /// Completes what the kernel has completed, including what did not fit the completion ring. Returns whether anything
+  /// was completed. New operations may be started meanwhile.
   bool take_completions() noexcept {
     bool any = false;
     ::io_uring_cqe* completion = nullptr;
@@ -347,8 +352,8 @@ class uring_context {
     return any;
   }
 
-  /// Whether the owner has to carry out the operation, because the kernel has no such operation on rings, or because the
-  /// file system has none, for which posix_fallocate(3) has an answer.
+  /// Whether the owner has to carry out the operation, because the kernel has no such operation on rings, or because
+  /// the file system has none, for which posix_fallocate(3) has an answer.
   [[nodiscard]] bool is_left_to_owner(const io_operation& operation, std::int32_t result) const noexcept {
     if (operation.op() == asio_op::truncate) return !truncates_;
     return operation.op() == asio_op::allocate && result == -EOPNOTSUPP;
@@ -363,8 +368,8 @@ class uring_context {
     return operation.offset() == current_position && !operation.buffer().empty();
   }
 
-  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) tells of the bytes before the
-  /// error, but leaves the position where it was: what comes next would be written over them.
+  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) reports the bytes before the error
+  /// but leaves the position where it was, and the next write would overwrite them.
   static void mend_position(const io_operation& operation, std::int32_t result) noexcept {
     if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
     if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
@@ -372,9 +377,10 @@ class uring_context {
     ::lseek(operation.fd(), appends ? 0 : operation.place + result, appends ? SEEK_END : SEEK_SET);
   }
 
-  /// Whether the kernel has not carried out the operation, for reasons that are none of the user's.
+  /// Whether the kernel has not carried out the operation, for reasons that do not concern the user.
   static bool is_refusal(const io_operation& operation, std::int32_t result) noexcept {
-    // Nobody asks for a cancellation: the kernel has no thread for it, or the thread that had submitted it has exited.
+    // The context never cancels. The kernel had no thread for the operation, or the thread that submitted it has
+    // exited.
     if (result == -ECANCELED) return true;
     if (result != -EAGAIN) return false;
     // Short of resources; on a descriptor with O_NONBLOCK it is the answer.
@@ -393,7 +399,7 @@ class uring_context {
   operation_list refused_;    // refused `patience` times or more, and not submitted again since
   unsigned outstanding_ = 0;  // in the submission ring or the kernel
   bool truncates_ = false;    // constant: the kernel has op_truncate
-  bool is_inline_ = false;    // all that was submitted last was completed before the call returned
+  bool is_inline_ = false;    // the kernel completed the last submission before the call returned
   bool completing_ = false;   // inside take_completions()
   detail::single_user_flag in_use_ = false;
   detail::single_user_flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set

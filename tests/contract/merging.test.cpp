@@ -66,7 +66,8 @@ TEST_CASE("requests that continue each other leave in one system call", "[mergin
     const auto reads = [&](auto& queue) {
       for (std::size_t i = 0; i < 16; ++i) queue.submit(read_of(queue, file, 4096, i * 4096));
     };
-    CHECK(calls_for("syscr", with(order), reads) == 1);
+    // A burst that is waited for begins with a smaller call, so that its first result comes early.
+    CHECK(calls_for("syscr", with(order), reads) <= 2);
     const auto reads_with_a_gap = [&](auto& queue) {
       for (std::size_t i = 0; i < 16; ++i) queue.submit(read_of(queue, file, 4096, (i + i / 8) * 4096));
     };

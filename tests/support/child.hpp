@@ -37,8 +37,8 @@ struct ending {
   std::string errors;
 };
 
-/// Runs `body`, which returns an exit code, in a fork of this process. SIGALRM ends it if it takes a minute. With a sanitizer
-/// there must be no other threads.
+/// Runs `body`, which returns an exit code, in a fork of this process. SIGALRM ends it if it takes a minute. With a
+/// sanitizer there must be no other threads.
 template <class Body>
 ending run_in_child(Body body) {
   pipe_ends pipe;

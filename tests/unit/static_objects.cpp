@@ -1,5 +1,5 @@
-// A static object that is destroyed after everything that came later, with a queue in its destructor: the default pool has
-// to be there for it. A program of its own, since this is about how programs end; a leak checker may look on.
+// A static object that is destroyed after everything that came later, with a queue in its destructor: the default pool
+// has to be there for it. A program of its own, since this is about how programs end; a leak checker may look on.
 #include <asioq/asioq.hpp>
 
 #include <cstdio>

@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// Carries out one request of a serial order, or ends it with the error that an earlier failure decides; blocks. Records
-/// its own failure. Returns whether it succeeded. Its `error` is 0 before.
+/// Carries out one request of a serial order, or ends it with the error that an earlier failure imposes. Blocks.
+/// Records the request's own failure. Returns whether it succeeded. The request's `error` is 0 before.
 inline bool carry_out(request_record& record, failure_log& failures, const file_probe& probe) noexcept {
   if (!failures.empty())
     record.error = failures.admits(record, failures.needs_file(record) ? probe.identity(record.fd) : file_identity{});

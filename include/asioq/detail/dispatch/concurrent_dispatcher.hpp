@@ -18,23 +18,21 @@ namespace asioq::detail {
 
 /// Runs requests of one queue at the same time where `schedule` allows it, on an executor that runs tasks.
 ///
-/// The order is in `order_`, under `mutex_`, which is never held across I/O, a question to the kernel, a call of the
-/// executor or a wake-up. A task is a worker: it answers what the order has to know about a file, takes the oldest
-/// request that may start, carries it out, and goes on until there is none. There are as many tasks, begun or with the
-/// executor, as they could have requests in hand, so one task serves many requests, and a submission hands over a new
-/// one only if all others are busy.
+/// `mutex_` protects the order, `order_`. It is never held across I/O, a question to the kernel, a call of the executor
+/// or a wake-up. A task is a worker. It answers what the order has to know about a file, takes the oldest request that
+/// may start, carries it out, and goes on until there is none. A submission hands over a new task only if it leaves
+/// more to do than the tasks on their way could take, so one task serves many requests.
 ///
-/// - Results are written before `complete` under the mutex; `finished_` is stored under the mutex, after that, and the
-///   owner reads it with acquire: it sees the results of all requests that the count covers.
-/// - The owner arms `wake_` under the mutex, having seen there that what it waits for has not come. A worker publishes
-///   under the mutex and tells afterwards.
-/// - An owner that blocks does not depend on the executor: nothing finishes before the oldest unfinished request, and
-///   if that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner when it
-///   has finished, and a worker that leaves requests undone looks for a sleeping owner.
+/// - A worker writes results before it calls `complete` under the mutex, and stores `finished_` under the mutex after
+///   that. The owner reads `finished_` with acquire, so it sees the results of all requests that the count covers.
+/// - The owner arms `wake_` under the mutex, after it has seen there that what it waits for has not come. A worker
+///   publishes under the mutex and tells afterwards.
+/// - An owner that blocks does not depend on the executor. Nothing finishes before the oldest unfinished request. If
+///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner at its end. A
+///   worker that leaves that request undone tells a sleeping owner.
 /// - A worker has no request in hand while it calls the executor, which may run the task inside `execute`. A task that
-///   finds itself inside such a call of the same thread leaves: the outer worker goes on with what there is to do.
-/// - The executor is used by the owner and by workers. A worker in `handing_over_` keeps the queue's destructor
-///   waiting.
+///   finds itself inside such a call of its own thread returns; the outer worker does the work.
+/// - The owner and workers use the executor. The queue's destructor waits for the workers in `handing_over_`.
 class concurrent_dispatcher final : public task_dispatcher {
  public:
   concurrent_dispatcher(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
@@ -47,7 +45,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     try {
       add_task(lock);
     } catch (...) {
-      // Too late if a worker has begun it: then it is submitted, and the task was not needed.
+      // If a worker has begun the request it stays submitted, and the task was not needed.
       if (order_.withdraw(record)) throw;
     }
   }
@@ -113,21 +111,21 @@ class concurrent_dispatcher final : public task_dispatcher {
         break;
       }
       if (carried_out < requests_per_turn) continue;
-      // Another queue gets the worker, and a new task does the rest.
+      // Another queue gets this thread, and a new task does the rest.
       settle(lock);
       carried_out = 0;
       if (runs_inside_execute || !needs_task(0)) continue;
       runs_inside_execute = call_for_help(lock, 0);
-      if (!needs_task(0)) break;  // else the task has come too early, and gone again, or the executor refuses
+      if (!needs_task(0)) break;  // else the executor refuses, or the new task has already come and gone
     }
     settle(lock);
-    // The owner must not depend on when the executor gets round to the other tasks.
+    // The owner must not depend on when the executor runs the other tasks.
     const bool leaves_owner_alone = order_.has_next_to_finish();
     lock.unlock();
     if (leaves_owner_alone) wake_.tell_anyway();
   }
 
-  /// Owner: carries out the request that has to finish first, if no worker has begun. Returns whether anything has
+  /// Owner: carries out the request that has to finish first, if no worker has begun it. Returns whether anything has
   /// finished.
   bool help() noexcept {
     lock_type lock(mutex_);
@@ -142,7 +140,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     return finished() != before;
   }
 
-  /// Carries out the request, and those that continue it and may start. Returns how many that were.
+  /// Carries out the request, and those that continue it and may start. Returns how many requests that were.
   std::size_t carry_out(request_record& record, lock_type& lock) noexcept {
     batch requests(record);
     if (!order_.failures().holds()) gather(requests, lock);
@@ -168,7 +166,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     return requests.size();
   }
 
-  /// Adds what continues the batch and may start. Unlocks for a while.
+  /// Adds to the batch what continues it and may start. Unlocks for a while.
   void gather(batch& requests, lock_type& lock) noexcept {
     const request_record& first = *requests.requests()[0];
     const open_file* file = order_.file_of(first);
@@ -179,7 +177,7 @@ class concurrent_dispatcher final : public task_dispatcher {
       const merging learnt = merging_probe()(first.fd);
       lock.lock();
       order_.learn(first, learnt);
-      file = order_.file_of(first);  // others may have come and gone
+      file = order_.file_of(first);  // requests of other files may have come and gone
     }
     if (!file->merges.allows(first)) return;
     while (order_.has_next_that(
@@ -199,7 +197,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     order_.learn(asked, facts);
   }
 
-  /// Whether there is more to do than for the tasks on their way and `here` workers.
+  /// Whether there is more to do than the tasks on their way and `here` workers can take.
   [[nodiscard]] bool needs_task(std::size_t here) const noexcept {
     return order_.startable() + (order_.has_question() ? 1 : 0) > pending_ + here;
   }
@@ -219,7 +217,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   /// Worker, with nothing in hand: hands over as many tasks as are needed besides `here` workers. If the executor
-  /// refuses, what is left is done by those that have begun, or by the owner. Returns whether it ran a task inside
+  /// refuses, the tasks that have begun do the rest, or the owner does. Returns whether the executor ran a task inside
   /// `execute`.
   bool call_for_help(lock_type& lock, std::size_t here) noexcept {
     if (!needs_task(here)) return false;
@@ -251,13 +249,13 @@ class concurrent_dispatcher final : public task_dispatcher {
     return false;
   }
 
-  /// Lets the owner know of what has finished. Unlocks for a while.
+  /// Publishes what has finished, and tells the owner. Unlocks for a while.
   void settle(lock_type& lock) noexcept {
     const std::uint64_t now = order_.finished();
     if (now == finished_.load(std::memory_order_relaxed)) return;
     const bool failed = order_.failed() != failed_;
     failed_ = order_.failed();
-    // Sequentially consistent: see wake. Now the requests are the owner's.
+    // From here on the requests are the owner's. Sequentially consistent: see wake.
     finished_.store(now);
     if (!wake_.is_armed()) return;
     lock.unlock();

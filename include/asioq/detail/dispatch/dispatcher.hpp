@@ -9,37 +9,40 @@
 
 namespace asioq::detail {
 
-/// What a queue needs of the part that carries out its requests. All members are for the queue's owner.
+/// The part of a queue that carries out its requests. All members are for the queue's owner.
 class dispatcher {
  public:
   dispatcher(const dispatcher&) = delete;
   dispatcher& operator=(const dispatcher&) = delete;
 
-  /// How many of the submitted requests have finished, in the order of their submission: the oldest ones. The owner
-  /// may touch these again, and reads their results.
+  /// How many of the submitted requests have finished, counted from the oldest. The owner may touch these again and
+  /// read their results.
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_acquire); }
 
-  /// Takes a prepared request until `finished()` covers it. If it throws, it has not taken it.
+  /// Takes a prepared request, until `finished()` covers it. If this throws, the request has not been taken.
   virtual void submit(request_record& record) = 0;
 
-  /// Does what is due without blocking, so that requests go on though nobody waits. Throws what the executor throws.
+  /// Does what is due without blocking, so that requests go on while the owner does not wait. Throws what the executor
+  /// throws.
   virtual void poll(std::uint64_t submitted) = 0;
 
-  /// Blocks until `finished()` has reached `target`, or a request has failed since it was `seen`. May return early.
+  /// Blocks until `finished()` has reached `target`, or a request has failed since `finished()` was equal to `seen`.
+  /// May return early.
   virtual void await(std::uint64_t seen, std::uint64_t target) noexcept = 0;
 
-  /// The same after `poll`, but gives up at the deadline, and never carries out a request.
+  /// As `await`, but returns at the deadline and never carries out a request. The owner has called `poll` before.
   virtual void await_until(std::uint64_t seen, std::uint64_t target,
                            std::chrono::steady_clock::time_point deadline) = 0;
 
-  /// The queue goes; everything submitted has finished. The dispatcher is gone for the caller, and goes itself when it can.
+  /// The queue goes, and everything submitted has finished. The caller must not use the dispatcher any more, which
+  /// deletes itself when no other thread uses it.
   virtual void leave() noexcept = 0;
 
  protected:
   dispatcher() = default;
   virtual ~dispatcher() = default;
 
-  /// See `finished()`; never decreases. Each dispatcher says which party writes it.
+  /// See `finished()`. Never decreases. Each dispatcher says which party writes it.
   alignas(64) atomic<std::uint64_t> finished_ = 0;
 };
 

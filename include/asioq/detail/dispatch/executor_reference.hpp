@@ -6,7 +6,7 @@
 
 namespace asioq::detail {
 
-/// An executor whose type is forgotten. Refers to it, does not own it.
+/// A reference to an executor of any type. Does not own it.
 class executor_reference {
  public:
   template <class Executor>

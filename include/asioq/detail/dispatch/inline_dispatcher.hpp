@@ -13,7 +13,8 @@
 
 namespace asioq::detail {
 
-/// Carries out each request inside `submit`, on the owner's thread, in both orders: there is nothing that could wait.
+/// Carries out each request inside `submit`, on the owner's thread. Both orders are the same here, since no request
+/// ever waits for another.
 class inline_dispatcher final : public dispatcher {
  public:
   explicit inline_dispatcher(failure_policy on_failure) : failures_(on_failure) {}

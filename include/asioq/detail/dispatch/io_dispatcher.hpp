@@ -16,9 +16,8 @@
 
 namespace asioq::detail {
 
-/// Has the requests of one queue carried out by an executor that does so itself. Everything happens on the thread of
-/// the queue's owner, inside its calls: nothing is shared, nothing is locked. In strict order, one request is in flight
-/// at a time.
+/// Has an `io_executor` carry out the requests of one queue. Everything happens on the thread of the queue's owner,
+/// inside its calls, so nothing is shared and nothing is locked. In strict order, one request is in flight at a time.
 template <io_executor Executor>
 class io_dispatcher final : public dispatcher {
  public:
@@ -64,7 +63,7 @@ class io_dispatcher final : public dispatcher {
   void leave() noexcept override { delete this; }
 
  private:
-  /// Starts what may start. Throws what the executor throws; then the rest is ready still.
+  /// Starts what may start. Throws what the executor throws; what has not been started is then still ready.
   void start_requests() {
     while (order_.has_question()) {
       const schedule::question asked = order_.ask();
@@ -101,7 +100,7 @@ class io_dispatcher final : public dispatcher {
   }
 
   void on_step(request_record& record, std::int64_t outcome) noexcept {
-    if (advance(record, record.from, outcome)) {
+    if (advance(record, record.from, outcome, !describes_files<Executor>)) {
       try {
         start_step(record);
         return;
@@ -115,12 +114,12 @@ class io_dispatcher final : public dispatcher {
     // At once, so that the executor can begin it together with others.
     try {
       start_requests();
-    } catch (...) {  // NOLINT(bugprone-empty-catch): what it refuses now it is offered again by the owner's next call
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call offers again what the executor refuses now
     }
   }
 
-  /// Blocks until something has been completed. A request that nothing in flight could make room for, and that the
-  /// executor refuses to begin, fails: waiting would not help.
+  /// Blocks until something has been completed. If the executor refuses a request while nothing is in flight, the
+  /// request fails, since waiting would not help.
   void wait(std::uint64_t seen, std::chrono::steady_clock::time_point deadline) noexcept {
     int refusal = 0;
     try {

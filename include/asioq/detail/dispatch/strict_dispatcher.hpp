@@ -22,37 +22,38 @@ namespace asioq::detail {
 ///
 /// THE ORDER, AND WHY IT HOLDS
 ///
-/// Two parties: the *owner* (the thread that uses the queue) and the *runner* (the thread that carries out requests: a
-/// task on the executor, or the owner itself while it has to wait anyway). Everything they agree on is in one word:
+/// There are two parties. The *owner* is the thread that uses the queue. The *runner* is the thread that carries out
+/// requests: a task on the executor, or the owner itself while it has to wait anyway. All that they share is one word
+/// and a count.
 ///
 ///     word_ = address of the newest request in the inbox (0: empty) | scheduled | running
 ///
-/// running:    there is a runner. Set only where it was clear, by compare-and-swap: at most one runner.
-/// scheduled:  a task is with the executor and has not begun. Set by the party that is about to hand it over, cleared
-/// by the
-///             task as the first thing it does: at most one task is on its way.
+/// running:    there is a runner. A compare-and-swap sets the flag, and only where it was clear, so there is at most
+///             one runner.
+/// scheduled:  a task is with the executor and has not begun. The party that is about to hand the task over sets the
+///             flag, and the task clears it before it does anything else, so at most one task is on its way.
 ///
-/// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a
-///    whole and reverses behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one
-///    runner at a time, so requests run one by one in submission order (or several at once, if these are one stretch of
-///    a file: see batch), and the count `finished_` alone says which have run: the first `finished_` submitted ones.
-/// 2. Hand-over. Pushing releases and taking acquires: the runner sees the request as prepared. A runner releases by
-///    clearing `running`, and the next acquires by setting it: the members "of the runner" pass from one to the next.
-///    Every change of the word between the two is a read-modify-write, never a plain store, so the release sequence
-///    goes on. `finished_` is stored after the results and read with at least acquire: the owner sees the results, and
-///    only then touches the request again.
+/// 1. Order. The inbox is a stack, linked by `next`. Only the owner pushes on it. The runner takes it as a whole,
+///    reverses it behind what it took earlier (`ready_`), and carries out `ready_` from the front. There is one runner
+///    at a time, so requests run one by one in submission order (or several at once if they are one stretch of a file,
+///    see batch). So the count `finished_` alone says which have run: the first `finished_` that were submitted.
+/// 2. Hand-over. A push releases and the runner's take acquires, so the runner sees the request as prepared. A runner
+///    releases by clearing `running`, and the next one acquires by setting it, so the members "of the runner" pass from
+///    one to the next. Every change of the word between the two is a read-modify-write, never a plain store, which
+///    continues the release sequence. The runner stores `finished_` after the results, and the owner reads it with at
+///    least acquire. So the owner sees the results, and only then touches the request again.
 /// 3. No request is forgotten. A push that finds neither running nor scheduled sets scheduled and hands over a task. A
 ///    runner clears `running` by a compare-and-swap of the whole word, which succeeds only if at that moment the inbox
-///    is empty and `ready_` too, or scheduled is set. So whenever requests are unfinished, running or scheduled is set;
-///    the only exception, an executor that threw while the owner was about to leave the work to it, is made good by the
-///    owner's next call of `poll()` or wait.
-/// 4. No wake-up is lost. That what the owner sleeps for is told is shown at `wake`. Besides, a sleeping owner never
-///    depends on the executor: it sleeps only after it has armed and then seen `running`, and a runner that leaves
-///    requests to a task clears `running` and then looks whether the owner has armed. All four are sequentially
-///    consistent, so either the owner sees that there is no runner and carries out requests itself, or the runner sees
-///    the owner and wakes it.
-/// 5. No executor that is gone is used. Only the owner uses it, or a runner with unfinished requests, for which the
-///    queue's destructor waits. The dispatcher itself is shared with the task on its way: see task_dispatcher.
+///    and `ready_` are empty or scheduled is set. So whenever requests are unfinished, running or scheduled is set. The
+///    only exception is an executor that throws while the owner leaves the work to it; the owner's next `poll()` or
+///    wait makes up for that.
+/// 4. No wake-up is lost. See `wake` for why the owner is told of what it sleeps for. Besides, a sleeping owner never
+///    depends on the executor. The owner sleeps only after it has armed and then seen `running`; a runner that leaves
+///    requests to a task clears `running` and then looks whether the owner has armed. All four accesses are
+///    sequentially consistent. So either the owner sees that there is no runner and carries out requests itself, or the
+///    runner sees the owner and wakes it.
+/// 5. No executor is used after its end. Only the owner uses it, or a runner with unfinished requests, and the queue's
+///    destructor waits for these. The task on its way shares the dispatcher itself: see task_dispatcher.
 class strict_dispatcher final : public task_dispatcher {
  public:
   strict_dispatcher(executor_reference executor, failure_policy on_failure)
@@ -71,17 +72,17 @@ class strict_dispatcher final : public task_dispatcher {
     try {
       hand_over();
     } catch (...) {
-      // No task, no runner: the word is the owner's alone. But no store: it would end the release sequences of the last
-      // runner and of what stays in the inbox, and the next runner would see neither.
+      // Without a task or a runner the word is the owner's alone. A plain store would still be wrong: it would end the
+      // release sequences of the last runner and of what stays in the inbox, and the next runner would see neither.
       word_.exchange(old, std::memory_order_relaxed);
       throw;
     }
   }
 
-  /// If unfinished requests were left to nobody because the executor threw, tries again.
+  /// Tries again to hand over a task if unfinished requests have neither task nor runner because the executor threw.
   void poll(std::uint64_t submitted) override {
     if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
-    // No task, no runner: nobody else changes the word.
+    // Without a task or a runner no other thread changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
     try {
       hand_over();
@@ -123,7 +124,7 @@ class strict_dispatcher final : public task_dispatcher {
     return reinterpret_cast<request_record*>(word & ~all_flags);
   }
 
-  /// A task begins: it is the runner, if there is none.
+  /// A task begins. It becomes the runner if there is none.
   void run() noexcept override {
     stay_back();
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
@@ -165,7 +166,7 @@ class strict_dispatcher final : public task_dispatcher {
     return true;
   }
 
-  /// Runner: whether there is a request to carry out, at the front of `ready_`.
+  /// Runner: takes in the inbox if `ready_` is empty. Returns whether `ready_` then has a request.
   bool refill() noexcept {
     if (!ready_.empty()) return true;
     if (newest(word_.load(std::memory_order_relaxed)) == nullptr) {
@@ -182,7 +183,7 @@ class strict_dispatcher final : public task_dispatcher {
     return true;
   }
 
-  /// Runner: carries out the front request of `ready_`, and those that continue it; returns whether any failed. This is
+  /// Runner: carries out the front request of `ready_` and those that continue it. Returns whether any failed. This is
   /// the one place that decides what may start next.
   bool run_front() noexcept {
     request_record& first = ready_.pop_front();
@@ -197,7 +198,7 @@ class strict_dispatcher final : public task_dispatcher {
       failed = !carry_out(first, failures_, file_probe());
     }
     begins_burst_ = false;
-    // From here on the records are the owner's. Sequentially consistent: see wake.
+    // From here on the requests are the owner's. Sequentially consistent: see wake.
     finished_.store(finished_.load(std::memory_order_relaxed) + count);
     return failed;
   }
@@ -207,7 +208,7 @@ class strict_dispatcher final : public task_dispatcher {
     return !merging_of_.refuses(first.fd) && !failures_.holds() && refill() && ready_.front()->fd == first.fd;
   }
 
-  /// Runner: adds what continues the batch.
+  /// Runner: adds to the batch what continues it.
   void gather(batch& next) noexcept {
     const request_record& first = *next.requests()[0];
     if (!next.is_continued_by(*ready_.front())) return;
@@ -219,18 +220,20 @@ class strict_dispatcher final : public task_dispatcher {
       next.take(ready_.pop_front());
   }
 
-  /// Runner with nothing left in `ready_`: is it no more, unless something has been submitted.
+  /// Runner with nothing left in `ready_`: stops being the runner unless something has been submitted. Returns whether
+  /// it has stopped.
   bool stop_running() noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {
       if (newest(old) != nullptr) return false;
-      // Release: the next runner gets what is the runner's.
+      // Release: pairs with the acquire of the next runner, which gets the runner's members.
     } while (!word_.compare_exchange_weak(old, old & ~running, std::memory_order_release, std::memory_order_relaxed));
     return true;
   }
 
-  /// Runner on the executor: lets a new task do the rest, so that other queues get their turn. Not while the owner
-  /// sleeps, which must not depend on when the executor gets round to that task.
+  /// Runner on the executor: leaves the rest to a new task, so that other queues get their turn. It does not while the
+  /// owner sleeps, since the owner must not depend on when the executor runs that task. Returns whether it has stopped
+  /// being the runner.
   bool yield() noexcept {
     if (wake_.is_armed() || (ready_.empty() && newest(word_.load(std::memory_order_relaxed)) == nullptr)) return false;
     if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0 && !try_hand_over()) return false;
@@ -255,7 +258,8 @@ class strict_dispatcher final : public task_dispatcher {
     try_hand_over();  // if the executor refuses, the owner's next call tries again, or does the work itself
   }
 
-  /// Hands over a task for `scheduled`, which is set; if the executor refuses, clears it and returns false.
+  /// Hands over the task that `scheduled`, already set, announces. Clears the flag and returns false if the executor
+  /// refuses.
   bool try_hand_over() noexcept {
     try {
       hand_over();
@@ -270,10 +274,10 @@ class strict_dispatcher final : public task_dispatcher {
     return spin_.until([&] { return finished() >= target; });
   }
 
-  /// See above. Written by owner, runner and tasks.
+  /// See the class. Written by the owner, the runner and tasks.
   alignas(64) atomic<std::uintptr_t> word_ = 0;
 
-  // The runner's, handed on with `running`.
+  // The runner's; they pass to the next runner with `running`.
   alignas(64) record_fifo<&request_record::next> ready_;  // taken from the inbox, oldest first
   failure_log failures_;
   merging_probe merging_of_;

@@ -14,8 +14,8 @@
 
 namespace asioq::detail {
 
-/// A dispatcher that works in tasks on an executor. It is shared by its queue and by the tasks on their way; the last to
-/// leave deletes it. So a queue can go while tasks, having nothing left to do, are still with the executor.
+/// A dispatcher that works in tasks on an executor. Its queue and the tasks on their way share it, and the last to
+/// leave deletes it. So a queue can go while tasks that have nothing left to do are still with the executor.
 class task_dispatcher : public dispatcher {
   static constexpr std::chrono::nanoseconds shortest_look{1500};
   static constexpr std::chrono::nanoseconds longest_look{12000};
@@ -33,9 +33,9 @@ class task_dispatcher : public dispatcher {
   /// What a task does.
   virtual void run() noexcept = 0;
 
-  /// A task that begins stays back while the owner carries out the requests itself, which it does when it has to wait: to
-  /// change hands costs more than a short transfer. An owner that computes does not get on with them; the task begins then
-  /// after `shortest_look`. It never yields its processor, which it may get back only after milliseconds.
+  /// A task that begins stays back while the owner carries out the requests itself, since changing hands costs more
+  /// than a short transfer. An owner that computes carries out nothing, so the task then begins after `shortest_look`.
+  /// The task never yields its processor, which it might get back only after milliseconds.
   void stay_back() noexcept {
     using clock = std::chrono::steady_clock;
     clock::time_point now = clock::now();
@@ -50,7 +50,7 @@ class task_dispatcher : public dispatcher {
     }
   }
 
-  /// Owner, when the queue goes: returns when no task uses the executor any more.
+  /// Owner, when the queue goes: waits until no task uses the executor.
   virtual void before_leaving() noexcept {}
 
   /// Gives the executor a task. Throws what the executor throws, which then has not taken it.
@@ -72,7 +72,7 @@ class task_dispatcher : public dispatcher {
   }
 
   void drop_share() noexcept {
-    // Acquire and release: the deleting party must see that all others are through with it.
+    // Acquire and release: the party that deletes it must see everything that the others did with it.
     if (shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 

@@ -12,19 +12,19 @@
 
 namespace asioq::detail {
 
-/// What has failed in a queue and concerns later requests: under `failure_policy::hold` every failure, and a failed
-/// sync in any case. Every order asks it two things: whether it `admits` a request, and to `record` a failed one.
+/// The failures of a queue that concern later requests: under `failure_policy::hold` every failure, and a failed sync
+/// in any case. Every dispatcher asks whether the log `admits` a request, and has it `record` a failed one.
 ///
-/// The kernel forgets a failed sync: having reported the error once it may drop the dirty pages and call the next fsync
-/// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers it, for each file by
-/// itself.
+/// The kernel forgets a failed sync. Once it has reported the error it may drop the dirty pages and call the next fsync
+/// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers the error, for each
+/// file separately.
 ///
 /// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would
 /// not have run in a serial order.
 ///
-/// An acknowledgement says of what: a request submitted after `resume()` carries the sequence number below which the
-/// owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in whatever
-/// order requests run. Not thread-safe; no system call.
+/// An acknowledgement names what it covers. A request submitted after `resume()` carries the sequence number below
+/// which the owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in
+/// whatever order requests run. Not thread-safe; no system call.
 class failure_log {
  public:
   /// May throw `std::bad_alloc`; later calls need no memory.
@@ -44,7 +44,7 @@ class failure_log {
     return !syncs_.empty() && record.traits().is_sync;
   }
 
-  /// 0 if the request may begin; else the error that it has to end with. `file` matters only if `needs_file` says so.
+  /// 0 if the request may begin, else the error that it has to end with. `file` matters only if `needs_file` says so.
   [[nodiscard]] int admits(const request_record& record, const file_identity& file = {}) const noexcept {
     if (is_held(record)) return ECANCELED;
     if (!needs_file(record)) return 0;
@@ -59,16 +59,17 @@ class failure_log {
     return record.traits().is_sync && may_have_lost_data(record.error);
   }
 
-  /// The request has failed, not for what `admits` said. `file` matters only if `needs_file_of_failed` says so.
+  /// The request has failed by itself, not because `admits` refused it. `file` matters only if `needs_file_of_failed`
+  /// says so.
   void record(const request_record& record, const file_identity& file = {}) noexcept {
     record_untried(record);
     if (!needs_file_of_failed(record)) return;
-    // If there is no memory for another, it takes the place of the last one and counts for all files.
+    // Without memory for another entry, this one replaces the last and counts for all files.
     if (!add(syncs_, {.file = file, .sequence = record.sequence, .error = record.error}))
       syncs_.back().is_of_any_file = true;
   }
 
-  /// The request has failed before its file was asked.
+  /// The request has failed before its file had a part in it.
   void record_untried(const request_record& record) noexcept {
     if (!holds_ || is_held(record)) return;
     const failure its{.sequence = record.sequence, .acknowledged = record.acknowledged};
@@ -76,7 +77,7 @@ class failure_log {
     add(failures_, its);
   }
 
-  /// The request has finished, and so have all before it: what it acknowledges concerns no request any more.
+  /// The request and all before it have finished. What it acknowledges concerns no request from here on.
   void finished(const request_record& record) noexcept {
     if (record.acknowledged <= forgotten_) return;
     forgotten_ = record.acknowledged;
@@ -107,12 +108,12 @@ class failure_log {
       entries.push_back(entry);
       return true;
     } catch (...) {
-      entries.back() = entry;  // there is one: the constructor has made room for more than none
+      entries.back() = entry;  // there is one, since the constructor has reserved room for several
       return false;
     }
   }
 
-  /// Not the errors that say "not tried" or "cannot be synced".
+  /// False for the errors that say "not tried" or "cannot be synced".
   static bool may_have_lost_data(int error) noexcept {
     switch (error) {
       case 0:

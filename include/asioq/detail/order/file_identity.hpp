@@ -14,8 +14,8 @@
 
 namespace asioq::detail {
 
-/// File systems whose regular files are no files with contents of their own: what one of them shows may depend on what
-/// was written to another. Source: linux/magic.h.
+/// Whether it is a file system whose regular files have no contents of their own: what one file shows may depend on
+/// what was written to another. Source: linux/magic.h.
 inline bool is_pseudo_file_system(std::uint64_t magic) noexcept {
   constexpr std::array<std::uint64_t, 16> known = {0x9fa0,       // proc
                                                    0x62656572,   // sysfs
@@ -42,11 +42,10 @@ inline std::uint64_t file_system_of(int fd) noexcept {
   return ::fstatfs(fd, &status) == 0 ? static_cast<std::uint64_t>(status.f_type) & 0xffffffffU : 0;
 }
 
-/// Asks the kernel what is to be known of a descriptor. On a slow server that may take seconds: it is asked away from
-/// locks.
+/// Asks the kernel for the facts of a descriptor. On a slow server that may take seconds, so the caller holds no lock.
 ///
-/// Regular files of a real file system, disks and pipes are told apart. All others count as one and the same stream:
-/// sockets, terminals, other devices and the files of proc have connections that no number shows.
+/// Regular files of a real file system, disks and pipes are told apart. All others count as one and the same stream,
+/// because no number shows which sockets, terminals, other devices or files of proc are connected.
 inline file_facts facts_of(int fd) noexcept {
   constexpr file_identity odd{.volume = ~std::uint64_t{0}, .file = 0, .generation = 0};
   file_facts facts{.identity = odd, .is_stream = true, .appends = false, .size = file_facts::unlimited};
@@ -55,7 +54,7 @@ inline file_facts facts_of(int fd) noexcept {
   const int flags = ::fcntl(fd, F_GETFL);
   facts.appends = flags >= 0 && (flags & O_APPEND) != 0;
   if (S_ISBLK(status.st_mode)) {
-    // A disk is the same whichever of its nodes has been opened. No file has the inode 0.
+    // A disk is the same through whichever of its nodes it was opened. No file has the inode 0.
     facts.identity = {.volume = status.st_rdev, .file = 0, .generation = 0};
     facts.is_stream = false;
   } else if (S_ISFIFO(status.st_mode)) {
@@ -68,8 +67,8 @@ inline file_facts facts_of(int fd) noexcept {
   return facts;
 }
 
-/// What tells the file from a later one with the same inode number, as the file system hands it out in file handles; 0
-/// if it does not. Source: name_to_handle_at(2).
+/// A number that tells the file from a later one with the same inode number, made from the file system's handle; 0 if
+/// there is none. Source: name_to_handle_at(2).
 inline std::uint64_t generation_of([[maybe_unused]] int fd) noexcept {
   std::uint64_t generation = 0;
 #ifdef MAX_HANDLE_SZ

@@ -6,14 +6,14 @@
 
 namespace asioq::detail {
 
-/// The one place from which a queue learns about files: the kernel, or an engine that has its own. Refers to the
-/// engine.
+/// The one place from which a queue learns about files. It asks the kernel, or an engine that has files of its own.
+/// Refers to the engine.
 class file_probe {
  public:
   /// Asks the kernel.
   file_probe() noexcept = default;
 
-  /// Asks the engine if it describes files, else the kernel.
+  /// Asks the engine if that describes files, else the kernel.
   template <class Engine>
   explicit file_probe(const Engine& engine) noexcept {
     if constexpr (describes_files<Engine>) {
@@ -22,12 +22,12 @@ class file_probe {
     }
   }
 
-  /// What tells which requests could observe each other. May block.
+  /// The facts that decide which requests could observe each other. May block.
   [[nodiscard]] file_facts facts(int fd) const noexcept {
     return describe_ == nullptr ? facts_of(fd) : describe_(engine_, fd);
   }
 
-  /// Which file it is, not to be taken for a later one with the same number. May block.
+  /// Which file it is, told from a later one with the same number. May block.
   [[nodiscard]] file_identity identity(int fd) const noexcept {
     file_identity its = facts(fd).identity;
     if (describe_ == nullptr) its.generation = generation_of(fd);

@@ -10,8 +10,8 @@
 
 namespace asioq::detail {
 
-/// What is known of a descriptor while unfinished requests name it. The caller keeps it open that long, so
-/// this cannot go stale; it is forgotten with the last such request, since the number may then mean another file.
+/// What is known of a descriptor while unfinished requests name it. The caller keeps the descriptor open that long, so
+/// this cannot go stale. The table forgets it with the last such request, since the number may then mean another file.
 struct open_file {
   int fd = -1;
   std::size_t users = 0;          // unfinished requests that name it
@@ -19,16 +19,16 @@ struct open_file {
   std::uint64_t entry = 0;        // unique: tells this entry from a later one for the same number
   bool is_known = false;          // `facts`
   bool merging_is_known = false;  // `merges`
-  bool closes = false;            // a request has closed it, or will: what comes later names nothing
+  bool closes = false;            // a request has closed it or will, so what comes later names nothing
   file_facts facts;
-  std::uint64_t sized_after = 0;  // what requests before this one wrote tells nothing about the size: they were cut off
+  std::uint64_t sized_after = 0;  // a truncate had this sequence: what older requests wrote may have been cut off
   merging merges;
 };
 
-/// The files of the unfinished requests, by descriptor. It asks nobody: facts are brought to it.
+/// The files of the unfinished requests, by descriptor. It never asks for facts: its user brings them.
 class file_table {
  public:
-  /// The entry of a descriptor, with one more unfinished request; a new one if there is none. May throw
+  /// The entry of a descriptor, which one more unfinished request names. Makes the entry if there is none. May throw
   /// `std::bad_alloc`.
   open_file& use(int fd) {
     const auto place = find(fd);
@@ -50,7 +50,7 @@ class file_table {
     return place != files_.end() && place->fd == fd && place->entry == entry ? &*place : nullptr;
   }
 
-  /// Takes in what a descriptor means.
+  /// Takes in the facts of a descriptor.
   void learn(open_file& file, const file_facts& facts) noexcept {
     file.facts = facts;
     file.is_known = true;

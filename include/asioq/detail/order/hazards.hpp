@@ -12,21 +12,21 @@ namespace asioq::detail {
 
 /// Finds out which requests must not run at the same time because one could observe the other.
 ///
-/// Each request stands for a range of bytes of its file, and either excludes everything in that range or writers alone:
-/// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
-///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
-/// - a positional write stands for its bytes and excludes all;
-/// - everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
-///   syncs, truncate, allocate, close, what comes after a close, and everything on a pipe or a device that is no disk.
+/// Each request stands for a range of bytes of its file, and excludes either everything in that range or writers alone.
+/// - A positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
+///   everything from there on as well, since a write anywhere beyond moves the end, which the read would observe.
+/// - A positional write stands for its bytes and excludes all.
+/// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
+///   syncs, truncate, allocate, close, what comes after a close, and everything on a stream.
 ///
-/// Ranges are kept in two interval trees, so that to find a request that is in the way takes logarithmic time. A
-/// blocked request waits in the list of *one* that is in its way, the youngest, which is likely to finish last; when
-/// that has finished it looks for the next. A request right behind one that excludes the whole file needs no search:
-/// all others had to finish before that one. So chains cost constant time for each request. Not thread-safe.
+/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time. A blocked
+/// request waits in the list of *one* request that is in its way, the youngest, which is likely to finish last. When
+/// that has finished, the blocked one looks for the next. A request right behind one that excludes the whole file needs
+/// no search, since that one waits for all others. So chains cost constant time for each request. Not thread-safe.
 class hazards {
  public:
-  /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run;
-  /// otherwise it is in the list of another.
+  /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run. If not,
+  /// it is in the list of another request.
   bool add(request_record& record, open_file& file, file_table& files) noexcept {
     constexpr std::uint64_t file_end = file_facts::unlimited;
     const operation_traits& traits = record.traits();
@@ -64,7 +64,7 @@ class hazards {
     }
   }
 
-  /// Removes a request that has not run and for which none waits.
+  /// Removes a request that has not run and that no other waits for.
   void forget(request_record& record) noexcept {
     tree_of(record).erase(record);
     if (youngest_ == &record) youngest_ = nullptr;
@@ -75,7 +75,7 @@ class hazards {
     return record.excludes && record.range::begin.offset == 0 && record.range::end.offset == file_facts::unlimited;
   }
 
-  /// Puts the request into the list of the youngest that is in its way, if there is one.
+  /// Puts the request into the list of the youngest request that is in its way. Returns whether there is none.
   bool may_run(request_record& record) noexcept {
     record.waits_for_all = false;
     range* in_the_way = excluding_.find_youngest(record);

@@ -8,14 +8,14 @@
 
 namespace asioq::detail {
 
-/// A set of ranges that finds the youngest one which overlaps a given range and is older than a given age.
+/// A set of ranges that finds, for a given range, the youngest one that overlaps it and is older.
 ///
 /// It is a treap (Aragon and Seidel, 1989) ordered by begin. Each node knows the last end and the least and greatest
-/// age of its subtree, by which a search cuts off what cannot be a better answer: expected logarithmic time, plus that
-/// for each overlapping range that the search meets before a younger one. Intrusive: nothing is allocated.
+/// age of its subtree, so a search skips subtrees that cannot have a better answer. A search takes expected logarithmic
+/// time, and as much again for each overlapping range that it meets before a younger one. The tree is intrusive and
+/// allocates nothing.
 ///
-/// New ranges are in a list at first. They go into the tree when something is looked for, which among reads alone is
-/// never.
+/// New ranges are in a list at first. The first search moves them into the tree. Among reads alone there is none.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.
@@ -35,7 +35,7 @@ class interval_tree {
       erase(root_, node);
   }
 
-  /// The youngest range that overlaps `wanted` and is older than it; null if there is none.
+  /// The youngest range that overlaps `wanted` and is older than it. Null if there is none.
   [[nodiscard]] range* find_youngest(const range& wanted) noexcept {
     while (listed_ != nullptr) {
       range& node = *listed_;
@@ -64,7 +64,8 @@ class interval_tree {
     root_ = merge(merge(before, &node), after);
   }
 
-  /// Spreads ages over all values, so that the tree is balanced whatever the order: splitmix64 (Steele et al., 2014).
+  /// Spreads ages over all values, so that the tree is balanced in whatever order ranges come. This is splitmix64
+  /// (Steele et al., 2014).
   static std::uint64_t scramble(std::uint64_t value) noexcept {
     value += 0x9e3779b97f4a7c15U;
     value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9U;
@@ -124,8 +125,8 @@ class interval_tree {
     update(*tree);
   }
 
-  /// Replaces `best` by a younger answer in the tree, if there is one. The subtree with the younger ranges comes first,
-  /// so that its answer cuts off the other.
+  /// Replaces `best` by a younger answer in the tree, if there is one. Searches the subtree with the younger ranges
+  /// first, since its answer may make the other needless.
   static void search(range* tree, const range& wanted, range*& best) noexcept {
     if (tree == nullptr || tree->last_end <= wanted.begin || tree->least_age >= wanted.age) return;
     if (best != nullptr && tree->greatest_age <= best->age) return;

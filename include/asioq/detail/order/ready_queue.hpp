@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// Requests that may start, the oldest first: O(1) for those that came ready, which come in order, O(log n) for those
-/// that had been blocked, which do not and are in a leftist heap (Crane, 1972). Nothing is allocated.
+/// Requests that may start, the oldest first. Those that were never blocked come in order and cost O(1). Those that
+/// were blocked come in any order, are in a leftist heap (Crane, 1972), and cost O(log n). Nothing is allocated.
 class ready_queue {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -42,7 +42,7 @@ class ready_queue {
     return *std::exchange(heap_, merge(heap_->before, heap_->behind));
   }
 
-  /// Removes the youngest again if it was added as such; returns whether it was.
+  /// Removes the youngest request if `push_youngest` added it. Returns whether it did.
   bool withdraw(request_record& record) noexcept {
     if (record.waits_in != &in_order_) return false;
     leave_list(record);
@@ -57,7 +57,7 @@ class ready_queue {
 
   static unsigned rank(const request_record* heap) noexcept { return heap == nullptr ? 0 : heap->rank; }
 
-  /// In the heap, `before` and `behind` are the children; the way down along `behind` is short: at most log2(n + 1).
+  /// In the heap, `before` and `behind` are the children. The path along `behind` has at most log2(n + 1) nodes.
   static request_record* merge(request_record* first, request_record* second) noexcept {
     if (first == nullptr) return second;
     if (second == nullptr) return first;

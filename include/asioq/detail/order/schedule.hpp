@@ -16,41 +16,42 @@
 
 namespace asioq::detail {
 
-/// Decides which requests of a queue may run at the same time so that every result is as if they had run one by one,
-/// and in which order they count as finished: that of their submission. No thread, no lock, no system call is in it.
+/// Decides which requests of a queue may run at the same time, so that every result is as if they had run one by one.
+/// Counts them as finished in the order of their submission. It uses no thread, no lock and no system call.
 ///
 /// AS IF SERIAL, AND WHY IT HOLDS
 ///
 /// A request is unclassified, blocked, ready, in flight or done. `start` is the one place that decides what may begin.
 ///
-/// 1. Conflicts. Two requests conflict if one could observe whether the other has run: see hazards. A request is
+/// 1. Conflicts. Two requests conflict if one could observe whether the other has run (see hazards). A request is
 ///    classified after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with
-///    none of them. It is never in the way of an older one. So of two requests that conflict the older has finished
-///    when the younger begins, whatever the others do; any two that overlap in time cannot observe each other.
-///    Exchanging neighbours that cannot observe each other changes no result, so every run equals the serial one.
-/// 2. Facts. What a request conflicts with depends on what its descriptor means. A party that holds no lock is asked
-///    for that (`question`) and brings the answer (`learn`). Until then the request is unclassified, and so is
-///    everything younger. An exception needs no facts: the oldest unfinished request conflicts with nothing. It may
+///    none of them. It never blocks an older one. So of two requests that conflict, the older has finished when the
+///    younger begins, whatever the others do, and two requests in flight together cannot observe each other. Exchanging
+///    neighbours that cannot observe each other changes no result, so every run equals the serial one.
+/// 2. Facts. What a request conflicts with depends on what its descriptor means. The schedule asks a party that holds
+///    no lock (`question`), and that party brings the answer (`learn`). Until then the request is unclassified, and so
+///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
-///    requests name the descriptor, which must stay open that long; sizes are lower bounds, which older writes only
-///    raise, and which a truncate lowers when it is classified (or, while one is unfinished, are taken as 0).
+///    requests name the descriptor, which must stay open that long. Sizes are lower bounds: older writes only raise
+///    them, a truncate lowers them when it is classified, and what is learnt while a truncate is unfinished counts as
+///    0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
-///    or done. Whatever finishes frees a place in flight, and `next` takes the oldest that is ready. So the queue comes
-///    to an end, even if no question is ever answered.
-/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync is in the way of everything younger
-///    on its file, so it inherits exactly the errors that it would inherit in a serial run. Under
-///    `failure_policy::hold`, what has begun before the failure goes on; nothing younger begins.
-/// 5. Completion. Requests are counted as finished from the oldest on, as far as all are done.
+///    or done. Each request that ends frees a place in flight, and `next` takes the oldest that is ready. So every
+///    request ends, even if no question is ever answered.
+/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync blocks everything younger on its
+///    file, so it inherits exactly the errors that it would inherit in a serial run. Under `failure_policy::hold`, what
+///    began before the failure goes on, and nothing younger begins.
+/// 5. Completion. The schedule counts a request as finished when it and all older ones are done.
 class schedule {
   using state = ordering_part::state;
 
  public:
-  /// What a party without a lock is asked: the facts of a descriptor.
+  /// The facts of which descriptor a party without a lock has to find out.
   struct question {
     int fd;
     std::uint64_t entry;
-    std::uint64_t truncates;  // requests to truncate that there had been
-    bool may_be_cut;          // one of them was unfinished
+    std::uint64_t truncates;  // how many requests to truncate had been added
+    bool may_be_cut;          // one of these was unfinished
   };
 
   /// `max_in_flight` of 1 is strict order, which needs no facts. May throw `std::bad_alloc`.
@@ -83,7 +84,7 @@ class schedule {
     classify();
   }
 
-  /// Takes back the youngest request; returns false, and does not, if that is too late.
+  /// Takes back the youngest request. Returns false if it has begun, and then changes nothing.
   bool withdraw(request_record& record) noexcept {
     switch (record.progress) {
       case state::unclassified:
@@ -107,17 +108,17 @@ class schedule {
     return true;
   }
 
-  /// What has to be learnt before the next request can be classified, if it has not been asked yet.
+  /// Whether facts are needed before the next request can be classified, and no party has been asked for them yet.
   [[nodiscard]] bool has_question() const noexcept { return first_unclassified_ != nullptr && !is_asked_; }
 
-  /// The question; there must be one. It is then asked.
+  /// The question, which counts as asked from here on. There must be one.
   question ask() noexcept {
     is_asked_ = true;
     const open_file& file = files_.at((alone_ != nullptr ? alone_ : first_unclassified_)->fd);
     return {file.fd, file.entry, truncates_, unfinished_truncates_ != 0};
   }
 
-  /// Takes in the answer.
+  /// Takes in the answer to a question.
   void learn(const question& asked, file_facts facts) noexcept {
     is_asked_ = false;
     if (open_file* const file = files_.find_entry(asked.fd, asked.entry)) {
@@ -127,7 +128,7 @@ class schedule {
     classify();
   }
 
-  /// The oldest request that may start, in flight from here on; null if none may start now.
+  /// The oldest request that may start, which is in flight from here on. Null if none may start now.
   request_record* next() noexcept {
     while (in_flight_ < max_in_flight_ && ready_.size() > 0) {
       request_record& record = ready_.pop();
@@ -136,17 +137,17 @@ class schedule {
     return nullptr;
   }
 
-  /// Whether `next` would take a request that is `wanted`.
+  /// Whether `next` would take a request for which `wanted` is true.
   template <class Wanted>
   [[nodiscard]] bool has_next_that(Wanted wanted) const noexcept {
     return in_flight_ < max_in_flight_ && ready_.size() > 0 && wanted(ready_.front());
   }
 
-  /// The oldest unfinished request, if it may start now and has not; in flight from here on. Nothing finishes before
-  /// it.
+  /// The oldest unfinished request, which is in flight from here on. Null if it has started or may not start now.
+  /// Nothing finishes before it.
   request_record* next_to_finish() noexcept {
     while (in_flight_ < max_in_flight_ && has_next_to_finish()) {
-      request_record& record = ready_.pop();  // the same
+      request_record& record = ready_.pop();  // the oldest of all, so it is the oldest that is ready
       if (start(record)) return &record;
     }
     return nullptr;
@@ -156,12 +157,12 @@ class schedule {
     return !unfinished_.empty() && unfinished_.front()->progress == state::ready;
   }
 
-  /// What is known of the file of a request in flight; null while it is alone.
+  /// What is known of the file of a request in flight. Null while the request is alone.
   [[nodiscard]] const open_file* file_of(const request_record& record) noexcept {
     return &record == alone_ ? nullptr : &files_.at(record.fd);
   }
 
-  /// Takes in whether requests of the classified request's descriptor may be merged.
+  /// Takes in whether requests of the descriptor of `record`, which is classified, may be merged.
   void learn(const request_record& record, const merging& merges) noexcept {
     open_file& file = files_.at(record.fd);
     file.merges = merges;
@@ -171,7 +172,7 @@ class schedule {
   /// See failure_log. `admits` needs the file of some requests, and `complete` that of some failed ones.
   [[nodiscard]] const failure_log& failures() const noexcept { return failures_; }
 
-  /// The request, in flight, could not be begun after all: it is ready again. If it is the youngest, it can be
+  /// The request, in flight, could not be begun after all. It is ready again and, if it is the youngest, can be
   /// withdrawn.
   void put_back(request_record& record, bool is_youngest) noexcept {
     --in_flight_;
@@ -182,26 +183,26 @@ class schedule {
       ready_.push(record);
   }
 
-  /// The request has been carried out and its results are set; it has failed by itself if it has an error.
+  /// The request has been carried out and its results are set. If it has an error, the failure is its own.
   void complete(request_record& record, const file_identity& file = {}) noexcept {
     if (record.error != 0) failures_.record(record, file);
     end_in_flight(record);
   }
 
-  /// The request, in flight, ends with an error that an earlier failure decides: see `failures().admits`.
+  /// The request, in flight, ends with an error that an earlier failure imposes: see `failures().admits`.
   void cancel(request_record& record, int error) noexcept {
     record.error = error;
     end_in_flight(record);
   }
 
-  /// The request, in flight, could not be carried out to its end, for a reason that is not its file's.
+  /// The request, in flight, could not be carried out to its end, for a reason that is not in its file.
   void refuse(request_record& record, int error) noexcept {
     record.error = error;
     failures_.record_untried(record);
     end_in_flight(record);
   }
 
-  /// How many requests have finished: all that are older than the oldest which has not.
+  /// How many requests have finished, counted from the oldest.
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_; }
   /// How many of these have failed.
   [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
@@ -215,7 +216,7 @@ class schedule {
     ready_.push_youngest(record);
   }
 
-  /// Classifies requests, oldest first, as far as the facts are known.
+  /// Classifies requests, the oldest first, up to the first whose facts are not known.
   void classify() noexcept {
     if (first_unclassified_ == nullptr) return;
     if (alone_ != nullptr) {
@@ -236,7 +237,7 @@ class schedule {
 
   [[nodiscard]] bool is_known(const request_record& record) noexcept { return files_.at(record.fd).is_known; }
 
-  /// Starts a request that was ready. Returns whether it has to be carried out; otherwise it has ended at once.
+  /// Starts a request that was ready. Returns whether it has to be carried out. If not, it has ended at once.
   bool start(request_record& record) noexcept {
     ++in_flight_;
     record.progress = state::in_flight;
@@ -258,7 +259,7 @@ class schedule {
       ++finished_;
       if (oldest.error != 0) ++failed_;
     }
-    // Nothing is classified: the oldest is alone.
+    // If no unfinished request is classified, the oldest is alone.
     if (first_unclassified_ == nullptr || first_unclassified_ != unfinished_.front()) return;
     alone_ = first_unclassified_;
     alone_has_entry_ = true;
@@ -279,7 +280,7 @@ class schedule {
     leave_file(record);
   }
 
-  /// The request, which has not run, is no more.
+  /// Removes a request that has not run.
   void forget(request_record& record) noexcept {
     if (&record != alone_ && max_in_flight_ != 1) hazards_.forget(record);
     if (max_in_flight_ != 1) leave_file(record);
@@ -294,8 +295,8 @@ class schedule {
 
   std::size_t max_in_flight_;  // constant
   failure_log failures_;
-  file_table files_;  // of all requests but one that is alone and has no entry
-  hazards hazards_;   // requests that are blocked, ready or in flight, but for one that is alone
+  file_table files_;  // the files of all unfinished requests, except of one that is alone and has no entry
+  hazards hazards_;   // requests that are blocked, ready or in flight, except one that is alone
   record_fifo<&request_record::next> unfinished_;  // all, oldest first
   request_record* first_unclassified_ = nullptr;   // it and all younger ones are unclassified
   request_record* alone_ = nullptr;                // the oldest, if it may begin while nothing is classified

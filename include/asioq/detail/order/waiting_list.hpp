@@ -13,7 +13,7 @@ inline void append(waiting_list& list, request_record& record) noexcept {
   list.last = &record;
 }
 
-/// Takes a request out of the list that it is in.
+/// Removes a request from the list that it is in.
 inline void leave_list(request_record& record) noexcept {
   waiting_list& list = *record.waits_in;
   (record.before == nullptr ? list.first : record.before->behind) = record.behind;

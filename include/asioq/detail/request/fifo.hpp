@@ -4,7 +4,7 @@
 
 namespace asioq::detail {
 
-/// A FIFO of requests linked by one of their members; nothing is allocated, no operation fails.
+/// A FIFO of requests linked by one of their members. Nothing is allocated, and no operation fails.
 template <auto Link>
 class record_fifo {
  public:
@@ -33,7 +33,7 @@ class record_fifo {
     return record;
   }
 
-  /// Removes the youngest, which is `block`: O(n).
+  /// Removes the youngest, which is `record`. O(n).
   void pop_back(const request_record& record) noexcept {
     if (head_ == &record) {
       head_ = nullptr;

@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-/// The books of a queue: which of its requests are outstanding, finished, failed. For the queue's owner; no thread is
-/// in it, and nothing in it blocks, allocates or fails. All is O(1) for each request.
+/// The books of a queue: which of its requests are outstanding, finished or failed. Only the queue's owner uses them.
+/// Nothing here blocks, allocates or fails. The cost is O(1) for each request.
 class ledger {
  public:
   /// Enters a request, the youngest.
@@ -20,7 +20,7 @@ class ledger {
     if (record.op == asio_op::write_back) ++outstanding_write_backs_;
   }
 
-  /// Takes in that the first `finished` requests have finished. `recycle` gets each write-back that succeeded.
+  /// Takes in that the first `finished` requests have finished. Calls `recycle` for each write-back that succeeded.
   template <class Recycle>
   void settle(std::uint64_t finished, Recycle recycle) noexcept {
     while (settled_ != finished) {
@@ -43,7 +43,7 @@ class ledger {
     }
   }
 
-  /// The oldest finished request that needs collecting; null if there is none. It is the caller's then.
+  /// The oldest finished request that needs collecting, which is the caller's from here on. Null if there is none.
   request_record* collect() noexcept {
     if (collectable_.empty()) return nullptr;
     request_record& record = collectable_.pop_front();
@@ -52,7 +52,7 @@ class ledger {
     return &record;
   }
 
-  /// Says that the owner has dealt with the failures up to now, if there were any.
+  /// The owner has dealt with the failures up to now, if there were any.
   void acknowledge() noexcept {
     if (!has_failed_) return;
     has_failed_ = false;
@@ -87,17 +87,17 @@ class ledger {
   [[nodiscard]] bool owner_was_told() const noexcept { return owner_was_told_; }
   /// Requests ever entered: the sequence number of the next one.
   [[nodiscard]] std::uint64_t entered() const noexcept { return entered_; }
-  /// Of these, those that have been settled.
+  /// How many of these have been settled.
   [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-  /// Failures of requests below this sequence are dealt with.
+  /// The owner has dealt with the failures of all requests below this sequence.
   [[nodiscard]] std::uint64_t acknowledged() const noexcept { return acknowledged_; }
 
-  /// The number of finished requests at which the oldest request comes back that does so in any case; if all
-  /// outstanding ones are write-backs, that with which the youngest of them finishes. Something must be outstanding.
+  /// How many requests have to finish before one certainly needs collecting: the oldest that is no write-back must be
+  /// among them. If only write-backs are outstanding, all of them. Something must be outstanding.
   [[nodiscard]] std::uint64_t next_to_collect() const noexcept {
     return others_.empty() ? entered_ : others_.front()->sequence + 1;
   }
-  /// The number of finished requests with which the oldest outstanding write-back finishes; there must be one.
+  /// How many requests have to finish for the oldest outstanding write-back to be among them. There must be one.
   [[nodiscard]] std::uint64_t oldest_write_back() const noexcept { return write_backs_.front()->sequence + 1; }
 
   /// Outstanding write-backs beyond the first `finished` requests.
@@ -114,7 +114,7 @@ class ledger {
  private:
   record_fifo<&request_record::next_later> outstanding_;    // entered and not settled, oldest first
   record_fifo<&request_record::next_of_kind> write_backs_;  // of these, the write-backs
-  record_fifo<&request_record::next_of_kind> others_;       // and the others
+  record_fifo<&request_record::next_of_kind> others_;       // of these, the others
   record_fifo<&request_record::next> collectable_;          // settled and not collected, oldest first
   std::uint64_t entered_ = 0;
   std::uint64_t settled_ = 0;

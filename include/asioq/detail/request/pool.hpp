@@ -12,16 +12,17 @@
 
 namespace asioq::detail {
 
-/// Where a request goes when its handle is destroyed: back to the queue that made it, or, if that is gone, away.
+/// Where a request goes when its handle is destroyed: back to the queue that made it or, once that is gone, to be
+/// freed.
 class request_home {
  public:
   request_home(const request_home&) = delete;
   request_home& operator=(const request_home&) = delete;
 
-  /// Bytes in each block's buffer.
+  /// Bytes in each record's buffer.
   [[nodiscard]] std::size_t buffer_size() const noexcept { return buffer_size_; }
 
-  /// Takes the block of a destroyed handle, on any thread.
+  /// Takes the record of a destroyed handle, on any thread.
   void give_back(request_record& record) noexcept {
     std::uintptr_t head = returned_.load(std::memory_order_acquire);
     do {
@@ -30,8 +31,8 @@ class request_home {
         return;
       }
       record.next = record_at(head);
-      // Release: the queue's owner, taking the list with acquire, sees everything done to the block. Acquire on failure:
-      // who reads the mark must see what the owner did before closing.
+      // Release: the queue's owner takes the list with acquire, and so sees everything done to the record. Acquire on
+      // failure: a thread that reads the mark must see what the owner did before closing.
     } while (!returned_.compare_exchange_weak(head, reinterpret_cast<std::uintptr_t>(&record),
                                               std::memory_order_release, std::memory_order_acquire));
   }
@@ -42,8 +43,8 @@ class request_home {
 
   virtual void free_late(request_record& record) noexcept = 0;
 
-  /// No block has this address, as blocks are aligned. A number, because the shared objects of a program may each have a
-  /// copy of a variable: with hidden visibility they do.
+  /// No record has this address, since records are aligned. It is a number and not the address of a variable, because
+  /// with hidden visibility each shared object of a program has a copy of a variable.
   static constexpr std::uintptr_t closed_mark = 1;
   static_assert(alignof(request_record) > closed_mark);
 
@@ -51,20 +52,20 @@ class request_home {
     return reinterpret_cast<request_record*>(address);
   }
 
-  /// The address of a stack of returned blocks, linked by `next`: pushed by any thread that destroys a handle, taken as a
-  /// whole by the owner (so there is no ABA), or the mark, for ever, once the queue is gone.
+  /// The address of a stack of returned records, linked by `next`. Any thread that destroys a handle pushes. The owner
+  /// takes the stack as a whole, so there is no ABA problem. Once the queue is gone this is the mark, for ever.
   atomic<std::uintptr_t> returned_ = 0;
 
  private:
   std::size_t buffer_size_;  // constant
 };
 
-/// All blocks of one queue: made on demand, recycled, and freed with the queue or, if a handle outlives it, with the
-/// handle. Everything but `give_back` is for the queue's owner.
+/// All records of one queue with their buffers. They are made on demand, recycled, and freed with the queue or, if a
+/// handle outlives it, with the handle. Everything but `give_back` is for the queue's owner.
 ///
-/// Invariant of `parts_`: 1 for the queue until it closes, plus 1 for each block. Only the owner changes it until
-/// `returned_` is closed, and whoever holds `late_` afterwards. Who makes it 0 destroys the pool: nobody else can reach
-/// it.
+/// Invariant of `parts_`: 1 for the queue until it closes, plus 1 for each record. Until `returned_` is closed only the
+/// owner changes it, and afterwards only the thread that holds `late_`. The thread that makes it 0 destroys the pool,
+/// which no other thread can then reach.
 template <class Allocator>
 class request_pool final : public request_home {
   struct alignas(buffer_alignment) buffer_unit {
@@ -84,7 +85,7 @@ class request_pool final : public request_home {
 
   [[nodiscard]] const Allocator& allocator() const noexcept { return allocator_; }
 
-  /// Blocks that exist, and those of them that are idle.
+  /// Records that exist, and those of them that are idle.
   [[nodiscard]] std::size_t size() const noexcept { return parts_ - 1; }
   [[nodiscard]] std::size_t idle() noexcept {
     take_in_returned();
@@ -96,7 +97,7 @@ class request_pool final : public request_home {
     return idle_ != nullptr;
   }
 
-  /// An idle block; there must be one.
+  /// An idle record, with nothing prepared. There must be one.
   request_record& take() noexcept {
     request_record& record = *std::exchange(idle_, idle_->next);
     --idle_count_;
@@ -111,7 +112,7 @@ class request_pool final : public request_home {
     return record;
   }
 
-  /// A new block. Throws what the allocator throws; nothing has changed then.
+  /// A new record. Throws what the allocator throws, changing nothing.
   request_record& make_record() {
     rebound<buffer_unit> buffers(allocator_);
     const auto units = std::allocator_traits<rebound<buffer_unit>>::allocate(buffers, units_);
@@ -126,14 +127,14 @@ class request_pool final : public request_home {
     }
   }
 
-  /// A block that the owner does not need any more.
+  /// Takes a record that the owner needs no more.
   void put(request_record& record) noexcept {
     record.next = idle_;
     idle_ = &record;
     ++idle_count_;
   }
 
-  /// Frees the idle blocks.
+  /// Frees the idle records.
   void free_idle() noexcept {
     take_in_returned();
     for (; idle_ != nullptr; --idle_count_) free_record(*std::exchange(idle_, idle_->next));
@@ -203,7 +204,7 @@ class request_pool final : public request_home {
   Allocator allocator_;             // constant
   std::size_t units_;               // constant: allocation units in a buffer
   std::size_t parts_ = 1;           // see above
-  request_record* idle_ = nullptr;  // owner only: blocks ready for use, linked by `next`
+  request_record* idle_ = nullptr;  // owner only: records ready for use, linked by `next`
   std::size_t idle_count_ = 0;      // owner only: how many these are
   mutex late_;                      // serialises frees after the queue, since an allocator need not be thread-safe
 };

@@ -5,7 +5,7 @@
 
 namespace asioq::detail {
 
-/// A place in a file; places of different files are ordered too, so that one tree can hold the ranges of all files.
+/// A place in a file. Places of different files are ordered too, so that one tree can hold the ranges of all files.
 struct file_place {
   std::uint64_t file = 0;
   std::uint64_t offset = 0;
@@ -19,7 +19,7 @@ struct range {
   file_place end;         // one past the last byte
   std::uint64_t age = 0;  // unique; the oldest has the least
 
-  // The tree's alone: see there.
+  // Only for the tree: see there.
   range* left = nullptr;
   range* right = nullptr;
   bool is_listed = false;

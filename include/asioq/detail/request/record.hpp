@@ -14,7 +14,7 @@ namespace asioq::detail {
 class request_home;
 struct request_record;
 
-/// What a request asks for. Set by the holder of the handle, constant while submitted.
+/// What a request asks for. The holder of the handle sets it; it is constant while submitted.
 struct request_values {
   asio_op op = asio_op::free;
   int fd = -1;
@@ -26,9 +26,9 @@ struct request_values {
   [[nodiscard]] const operation_traits& traits() const noexcept { return traits_of(op); }
 };
 
-/// How its submission went.
+/// The result of one submission of a request.
 struct request_outcome {
-  // Set by the runner, read by the owner once it is finished.
+  // Set by the dispatcher, read by the owner once the request has finished.
   std::size_t transferred = 0;
   int error = 0;  // an errno value
 
@@ -58,19 +58,18 @@ struct submission {
   bool reported = false;
 };
 
-/// Requests that wait for the same thing, in the order in which they came; a request is in at most one such list.
+/// Requests that wait for the same thing, in the order in which they came. A request is in at most one such list.
 struct waiting_list {
   request_record* first = nullptr;
   request_record* last = nullptr;
 };
 
-/// A request's part in the order of requests that may run at the same time, which alone uses it: see
-/// `schedule`.
+/// A request's part in the order of requests that may run at the same time. Only `schedule` and its parts use it.
 struct ordering_part : range {
   enum class state : unsigned char { outside, unclassified, blocked, ready, in_flight, done };
 
   state progress = state::outside;
-  bool excludes = false;             // conflicts with reads, too, not with writes alone
+  bool excludes = false;             // conflicts with everything in its range, not with writes alone
   bool waits_for_all = false;        // the request it waits for excludes the whole file, so none older is in the way
   unsigned rank = 0;                 // see ready_queue
   waiting_list* waits_in = nullptr;  // the list it is in
@@ -79,21 +78,21 @@ struct ordering_part : range {
   waiting_list waiters;  // the requests that wait for this one
 };
 
-/// A request's part with an `io_executor`: the step that it is at.
+/// A request's part with an `io_executor`: the step that is in flight.
 struct io_part : io_operation {
   using io_operation::describe;
   using io_operation::on_complete;
   std::size_t from = 0;  // the step's first byte, counted from the request's `data`
 };
 
-/// What is behind an `asio_request`. It is in one place at a time, and the holder of that place may touch it without
-/// a lock: the holder of the handle; the queue's owner, which has all lists of the queue; or the dispatcher, from
-/// submission until the count of finished requests covers it. Each dispatcher says how it changes hands.
+/// What is behind an `asio_request`. It is in one place at a time, and the party that has this place may touch it
+/// without a lock: the holder of the handle, the queue's owner (which has all lists of the queue), or the dispatcher
+/// (from submission until the count of finished requests covers it). Each dispatcher says how it changes hands.
 ///
-/// Aligned to a cache line, so that neighbours in use on different threads do not disturb each other, and so that the
-/// low bits of its address are free for the flags of `strict_dispatcher`.
+/// It is aligned to a cache line, so that neighbours in use on different threads do not share one, and so that the low
+/// bits of its address are free for the flags of `strict_dispatcher`.
 struct alignas(64) request_record : request_values, request_outcome, owner_part, ordering_part, io_part {
-  // What is asked for, not the step that it is at.
+  // These name what is asked for, not the step that is in flight.
   using owner_part::buffer;
   using request_outcome::next;
   using request_values::fd;

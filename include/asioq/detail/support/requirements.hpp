@@ -1,7 +1,8 @@
 #pragma once
 
-// Checked in one place, so that one message says what is missing where hundreds would show it. A header that includes this
-// one leaves out all the rest under the opposite of these conditions. (Only C++20 and later have __cpp_lib_jthread.)
+// These checks are in one place, so that one message says what is missing instead of hundreds of errors. A header that
+// includes this one leaves out its own contents under the opposite of these conditions. (Only C++20 and later have
+// __cpp_lib_jthread.)
 
 #if __has_include(<version>)
 #include <version>

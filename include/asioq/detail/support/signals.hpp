@@ -7,11 +7,12 @@
 
 namespace asioq::detail {
 
-/// While one lives, the calling thread blocks the signals that a worker must not take; a thread started meanwhile inherits
-/// that from its first instruction, so there is no moment at which it could take one.
+/// While an object of this class lives, the calling thread blocks the signals that a worker must not take. A thread
+/// that it starts meanwhile inherits the mask with its first instruction, so there is no moment at which it could take
+/// one.
 ///
-/// What stays open are the signals that a thread raises by a fault of its own, which the kernel delivers by ending the
-/// process where they are blocked, and SIGPROF, by which profilers sample each thread. Source: pthread_sigmask(3), signal(7).
+/// Two kinds stay open. The signals of a fault do, since the kernel ends the process when they are blocked. SIGPROF
+/// does, since profilers sample each thread by it. Source: pthread_sigmask(3), signal(7).
 class signals_blocked {
  public:
   signals_blocked() noexcept {

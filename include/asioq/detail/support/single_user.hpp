@@ -5,8 +5,8 @@
 
 namespace asioq::detail {
 
-/// True while some thread is inside a member of the queue. Written by that thread. Relaxed: it orders nothing, it only
-/// catches misuse.
+/// True while a thread is inside a member of the queue. That thread writes it. Relaxed: it orders nothing and only
+/// detects misuse.
 using single_user_flag = std::atomic<bool>;
 
 /// Asserts that a queue is used by one thread at a time.
@@ -24,7 +24,7 @@ class checked_single_user {
   single_user_flag& in_use_;
 };
 
-/// Does not.
+/// Asserts nothing.
 class unchecked_single_user {
  public:
   explicit unchecked_single_user(single_user_flag& /*in_use*/) noexcept {}
@@ -32,8 +32,8 @@ class unchecked_single_user {
   unchecked_single_user& operator=(const unchecked_single_user&) = delete;
 };
 
-// Two classes, not one with two bodies: of a function that units with and without NDEBUG have in common, the linker keeps
-// either, and each has to find the constructor and the destructor that it was compiled for.
+// These are two classes, not one with two bodies. Where units with and without NDEBUG share a function, the linker
+// keeps either version, and each version has to find the constructor and destructor that it was compiled for.
 #ifdef NDEBUG
 using single_user = unchecked_single_user;
 #else

@@ -4,12 +4,12 @@
 
 namespace asioq::detail {
 
-/// Looks a while for what is about to come: sleeping and being woken costs far more than a short transfer. Gives up
-/// sooner where that has been in vain, longer where it has not; where it always is (slow devices, one core, too many
-/// threads) it seldom tries. For one thread at a time.
+/// Spins for a moment before a thread sleeps, since sleeping and being woken costs far more than a short transfer.
+/// Spins longer after a success and shorter after a failure. Where it always fails (slow devices, one core, too many
+/// threads) it seldom spins at all. For one thread at a time.
 class adaptive_spin {
  public:
-  /// Calls until it returns true, or it is time to sleep: false then.
+  /// Calls `condition` until that returns true, or it is time to sleep. Returns what the last call returned.
   template <class Condition>
   bool until(Condition condition) noexcept {
     if (skipped_ < to_skip_) {
@@ -47,8 +47,8 @@ class adaptive_spin {
   static constexpr unsigned most_skipped = 63;
 
   unsigned limit_ = least;
-  unsigned to_skip_ = 0;  // occasions to let pass before the next attempt
-  unsigned skipped_ = 0;  // of these
+  unsigned to_skip_ = 0;  // calls that do not spin before the next that does
+  unsigned skipped_ = 0;  // how many of these there have been
 };
 
 }  // namespace asioq::detail

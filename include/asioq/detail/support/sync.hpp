@@ -8,8 +8,8 @@
 
 namespace asioq::detail {
 
-// What threads share in the dispatchers is made of these alone. So the explorer in tests/explorer, which puts a header
-// of its own in the place of this one, sees every step in which one thread can observe another.
+// Everything that threads share in the dispatchers is made of these alone. So the explorer in tests/explorer, which
+// puts a header of its own in the place of this one, sees every step in which one thread can observe another.
 template <class T>
 using atomic = std::atomic<T>;
 using mutex = std::mutex;

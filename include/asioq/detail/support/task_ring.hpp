@@ -7,7 +7,7 @@
 
 namespace asioq::detail {
 
-/// A FIFO of tasks that, unlike `std::deque`, allocates only when it has never been so long before.
+/// A FIFO of tasks. Unlike `std::deque` it allocates only when it becomes longer than ever before.
 class task_ring {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == tail_; }

@@ -4,7 +4,7 @@
 
 namespace asioq::detail {
 
-/// The duration in other units, rounded up; the largest or smallest one there is where it does not fit.
+/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is.
 template <class To, class Rep, class Period>
 constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   using seconds = std::chrono::duration<double>;  // converts from all without overflow
@@ -13,7 +13,7 @@ constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   return std::chrono::ceil<To>(from);
 }
 
-/// The time from `now` to `end`, which is later; the longest there is where it does not fit.
+/// The time from `now` to `end`, which is later. Where it does not fit, the longest there is.
 template <class Clock, class Duration>
 constexpr Duration time_between(const std::chrono::time_point<Clock, Duration>& now,
                                 const std::chrono::time_point<Clock, Duration>& end) {
@@ -22,7 +22,7 @@ constexpr Duration time_between(const std::chrono::time_point<Clock, Duration>& 
   return fits ? end - now : Duration::max();
 }
 
-/// The steady clock's time when `timeout` has passed, or its last.
+/// The steady clock's time after `timeout`, or the last that the clock has.
 template <class Rep, class Period>
 std::chrono::steady_clock::time_point time_after(const std::chrono::duration<Rep, Period>& timeout) {
   using clock = std::chrono::steady_clock;

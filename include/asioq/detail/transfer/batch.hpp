@@ -14,12 +14,12 @@
 
 namespace asioq::detail {
 
-/// One request, or several that continue each other in the same file: these are carried out by one system call, which
-/// is worth much for small transfers to disks. The result of each is the same as one by one; they finish together.
+/// One request, or several that continue each other in the same file. Several are carried out by one system call, which
+/// makes small transfers to disks much faster. Each has the result it would have alone, and they finish together.
 ///
-/// Merged are reads with reads and writes with writes, each beginning where the one before ends, by their offsets or at
-/// the file's own position, in files where `merging` allows it. What the call leaves undone, for an error or at the end
-/// of the file, is then done request by request: so errors and lengths are those of each.
+/// Reads are merged with reads and writes with writes. Each begins where the one before ends, by their offsets or at
+/// the file's own position, in files where `merging` allows it. What the call leaves undone, because of an error or at
+/// the end of the file, is then done request by request, so each has its own error and length.
 class batch {
  public:
   static constexpr std::size_t most = 64;  // requests
@@ -32,7 +32,8 @@ class batch {
   }
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
-  /// Whether the request continues the last one, by what is known without asking, and there is room for it.
+  /// Whether the request continues the last one, as far as that is known without a system call, and there is room for
+  /// it.
   [[nodiscard]] bool is_continued_by(const request_record& record) const noexcept {
     const request_record& last = *requests_[count_ - 1];
     if (record.fd != last.fd || count_ == most || bytes_ + record.length > most_bytes) return false;
@@ -47,8 +48,8 @@ class batch {
     bytes_ += record.length;
   }
 
-  /// Carries out all, of which there are more than one. Each one's `error` and `transferred` are 0 before. Returns
-  /// whether all succeeded.
+  /// Carries out all requests, which must be more than one, each with `error` and `transferred` of 0. Returns whether
+  /// all succeeded.
   bool perform() noexcept {
     bool succeeded = true;
     std::int64_t transferred = transfer();
@@ -63,10 +64,10 @@ class batch {
   }
 
  private:
-  /// More would not be faster, and keep the first one waiting.
+  /// More would not be faster, and would delay the first request.
   static constexpr std::size_t most_bytes = std::size_t{256} * 1024;
 
-  /// Asks the kernel for all; blocks. Returns how many bytes it has transferred.
+  /// Has the kernel transfer all; blocks. Returns how many bytes it has transferred.
   [[nodiscard]] std::int64_t transfer() const noexcept {
     std::array<iovec, most> parts;
     std::ranges::transform(requests(), parts.begin(),
@@ -81,7 +82,7 @@ class batch {
     else
       answer =
           writes ? ::pwritev(first.fd, parts.data(), count, offset) : ::preadv(first.fd, parts.data(), count, offset);
-    return std::max<std::int64_t>(answer, 0);  // why it has failed is found out for each
+    return std::max<std::int64_t>(answer, 0);  // each request then finds out its own error
   }
 
   std::array<request_record*, most> requests_;  // the first count_

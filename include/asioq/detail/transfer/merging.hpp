@@ -16,15 +16,17 @@
 
 namespace asioq::detail {
 
-/// Whether requests of a descriptor that continue each other may leave as one system call, so that no program can tell.
+/// Whether requests of a descriptor that continue each other may leave as one system call without any program seeing a
+/// difference.
 ///
-/// They may on disks and on the local file systems that are listed. Elsewhere the boundaries may mean something (each
-/// write is a message to a FUSE server), or a part may have to be seen before the rest can be transferred. Writes must
-/// not where each has to be on the disk before the next begins: O_DSYNC, a file with chattr +S, a mount with -o sync.
+/// They may on disks and on the local file systems listed below. Elsewhere the boundaries may mean something (each
+/// write is a message to a FUSE server), or one part may have to be seen before the rest can be transferred. Writes
+/// must not be merged where each has to be on the disk before the next begins: with O_DSYNC, chattr +S, or a mount with
+/// -o sync.
 struct merging {
   bool reads = false;
   bool writes = false;
-  bool is_direct = false;  // then only whole sectors: a smaller part would be refused alone
+  bool is_direct = false;  // then only whole sectors, since a smaller part would be refused alone
 
   [[nodiscard]] bool allows(const request_record& record) const noexcept {
     if (!(record.traits().writes ? writes : reads)) return false;
@@ -37,10 +39,10 @@ struct merging {
 /// Asks the kernel; may block on a slow server.
 class merging_probe {
  public:
-  /// Whether nothing is allowed for the descriptor, by what is known without asking.
+  /// Whether nothing is allowed for the descriptor, as far as that is known without asking.
   [[nodiscard]] bool refuses(int fd) const noexcept { return fd == refused_; }
 
-  /// What is allowed for the descriptor. Answers from memory if the descriptor means the file of an earlier call.
+  /// What is allowed for the descriptor. Asks less if the descriptor means the file of the last call.
   [[nodiscard]] merging operator()(int fd) noexcept {
     if (refuses(fd)) return {};
     struct stat status;
@@ -78,9 +80,9 @@ class merging_probe {
     return std::ranges::find(known, magic) != known.end();
   }
 
-  // If this number means another file one day, that one is not merged, which does no harm.
+  // If this number later means another file, requests of that one are not merged, which does no harm.
   int refused_ = -1;
-  // The file that was asked for last. Its flags are asked for each time: descriptors of one file may differ in them.
+  // The file of the last call. The flags are not kept, since descriptors of one file may differ in them.
   dev_t device_ = 0;
   ino_t inode_ = 0;
   bool is_known_to_be_safe_ = false;

@@ -12,7 +12,7 @@
 
 namespace asioq::detail {
 
-/// Direct I/O with sectors of any size can resume at a multiple of this.
+/// Direct I/O can resume at a multiple of this, whatever the size of the device's sectors.
 inline constexpr std::size_t largest_sector = buffer_alignment;
 
 /// Whether transfers of the descriptor bypass the page cache.
@@ -24,26 +24,29 @@ inline bool is_direct([[maybe_unused]] int flags) noexcept {
 #endif
 }
 
-/// Whether direct I/O, refused inside a sector with EINVAL, may be tried again from the sector's begin: repeating a
-/// part is harmless for the same bytes at the same place, but Linux appends under O_APPEND whatever the offset is.
-inline bool may_step_back(const request_record& record) noexcept {
+/// Whether direct I/O that was refused inside a sector, with EINVAL, may be tried again from the beginning of the
+/// sector. Repeating a part is harmless where the same bytes go to the same place. Under O_APPEND they do not, since
+/// Linux appends whatever the offset is. `is_of_kernel` says whether the descriptor is one of this machine's.
+inline bool may_step_back(const request_record& record, bool is_of_kernel) noexcept {
   if (record.op == asio_op::read) return true;
+  if (!is_of_kernel) return false;
   const int flags = ::fcntl(record.fd, F_GETFL);
   return is_direct(flags) && (flags & O_APPEND) == 0;
 }
 
-/// Takes in what the kernel answered when asked for the request's operation from its byte `from` on: a count of bytes,
-/// or an errno value negated. Returns whether to ask again, then from the new `from`.
+/// Takes in the answer to the request's operation from its byte `from` on: a count of bytes, or an errno value negated.
+/// Returns whether to ask again, then from the new `from`.
 ///
-/// A short transfer is not the end of the file: the rest is asked for until the answer is 0 or an error. Direct I/O
-/// refuses a rest that begins inside a sector. It is then asked for from the sector's begin, and if that brings nothing
+/// A short transfer is not the end of the file, so the rest is asked for until the answer is 0 or an error. Direct I/O
+/// refuses a rest that begins inside a sector. The next question then begins with that sector, and if it brings nothing
 /// new for a read, the data end there.
-inline bool advance(request_record& record, std::size_t& from, std::int64_t answer) noexcept {
+inline bool advance(request_record& record, std::size_t& from, std::int64_t answer, bool is_of_kernel = true) noexcept {
   const operation_traits& traits = record.traits();
-  // Linux has closed the descriptor when close(2) is interrupted, and its number may be another file's already.
+  // An interrupted close(2) has closed the descriptor on Linux, and the number may already be another file's.
   if (answer == -EINTR) return !traits.ends_number;
   if (answer < 0) {
-    if (answer == -EINVAL && from % largest_sector != 0 && !record.at_position() && may_step_back(record)) {
+    if (answer == -EINVAL && from % largest_sector != 0 && !record.at_position() &&
+        may_step_back(record, is_of_kernel)) {
       from -= from % largest_sector;
       return true;
     }
