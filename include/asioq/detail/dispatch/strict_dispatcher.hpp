@@ -142,7 +142,7 @@ class strict_dispatcher final : public task_dispatcher {
         if (stop_running()) return;
         continue;
       }
-      const bool failed = run_front();
+      const bool failed = run_front(std::memory_order_seq_cst);  // see wake
       const std::uint64_t now = finished_.load(std::memory_order_relaxed);
       wake_.tell(now, failed);
       if (now >= turn_ends) {
@@ -161,7 +161,7 @@ class strict_dispatcher final : public task_dispatcher {
       // Acquire: pairs with the release of the last runner.
     } while (!word_.compare_exchange_weak(old, old | running, std::memory_order_acquire, std::memory_order_relaxed));
     while (finished_.load(std::memory_order_relaxed) < target && refill())
-      if (run_front()) break;
+      if (run_front(std::memory_order_release)) break;  // the owner does not sleep now
     leave_the_rest();
     return true;
   }
@@ -185,7 +185,7 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// Runner: carries out the front request of `ready_` and those that continue it. Returns whether any failed. This is
   /// the one place that decides what may start next.
-  bool run_front() noexcept {
+  bool run_front(std::memory_order publishing) noexcept {
     request_record& first = ready_.pop_front();
     std::size_t count = 1;
     bool failed = false;
@@ -198,8 +198,8 @@ class strict_dispatcher final : public task_dispatcher {
       failed = !carry_out(first, failures_, file_probe());
     }
     begins_burst_ = false;
-    // From here on the requests are the owner's. Sequentially consistent: see wake.
-    finished_.store(finished_.load(std::memory_order_relaxed) + count);
+    // From here on the requests are the owner's. At least a release: pairs with the acquire in finished().
+    finished_.store(finished_.load(std::memory_order_relaxed) + count, publishing);
     return failed;
   }
 
