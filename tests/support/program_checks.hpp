@@ -70,28 +70,25 @@ inline std::string check_syncs(const program& its, const history& tested, const 
 inline std::string check_hold(const program& its, const history& tested, const playground& files) {
   const std::vector<bool> failed = tested.with_error(0);
   const std::vector<bool> cancelled = tested.with_error(ECANCELED);
-  std::vector<std::size_t> may_hold;   // failures by themselves
-  std::vector<std::size_t> must_hold;  // of these, those that would have come in a serial run too
+  std::vector<std::size_t> failures;  // by themselves
   for (std::size_t i = 0; i < its.steps.size(); ++i) {
     const acknowledgement& known = tested.acknowledged[i];
     const std::string which = " (step " + std::to_string(i) + ")";
-    const auto concerns = [&](std::size_t from) { return [from](std::size_t failure) { return failure >= from; }; };
     if (cancelled[i]) {
-      if (its.on_failure == asioq::failure_policy::proceed || std::ranges::none_of(may_hold, concerns(known.least)))
+      const bool may_be = !failures.empty() && failures.back() >= known.least;
+      if (its.on_failure == asioq::failure_policy::proceed || !may_be)
         return "cancelled without a failure before it" + which;
       continue;
     }
-    const bool is_behind_a_failure = std::ranges::any_of(may_hold, concerns(known.least));
-    if (failed[i]) may_hold.push_back(i);
     if (its.on_failure == asioq::failure_policy::proceed) continue;
     if (tested.late[i]) return "ran though a failure had come back" + which;
-    for (const std::size_t failure : must_hold) {
+    for (const std::size_t failure : failures) {
       if (failure < known.most) continue;
       if (its.max_in_flight == 1) return "ran after a failure" + which;
       if (conflict(its.steps[failure], its.steps[i], files))
         return "ran though it had to wait for a failed one, " + std::to_string(failure) + which;
     }
-    if (failed[i] && !is_behind_a_failure) must_hold.push_back(i);
+    if (failed[i]) failures.push_back(i);
   }
   return {};
 }

@@ -110,7 +110,8 @@ class program_run {
         const auto most = begin + static_cast<std::ptrdiff_t>(pattern.acknowledged[next_].most);
         const auto finished = static_cast<std::uint64_t>(std::count(begin, most, false));
         while (queue_.completed_through() < finished) collect(queue_.try_wait());
-        resume();
+        queue_.resume();
+        acknowledged_ = pattern.acknowledged[next_];  // as indices of steps
       }
       if (!cancelled[next_]) submit(next_);
     }
@@ -143,7 +144,7 @@ class program_run {
     queue_.resume();
     acknowledged_.most = queue_.completed_through();
     held_ = false;
-    if (!replays_) made_.resumed[next_] = true;
+    made_.resumed[next_] = true;
   }
 
   void submit(std::size_t index) {
