@@ -29,8 +29,9 @@ namespace asioq::detail {
 ///
 /// running:    there is a runner. Set only where it was clear, by compare-and-swap: at most one runner.
 /// scheduled:  a task is with the executor and has not begun. Set by the party that is about to hand it over, cleared
-/// by the
-///             task as the first thing it does: at most one task is on its way.
+///             by the task as the first thing it does: at most one task is on its way.
+///
+/// All interleavings of a few requests are searched in tests/model/strict_dispatcher.pml, which has the same names.
 ///
 /// 1. Order. The inbox is a stack, linked by `next`, on which only the owner pushes and which the runner takes as a
 ///    whole and reverses behind what it took earlier (`ready_`); it carries out `ready_` from the front. There is one
