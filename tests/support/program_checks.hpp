@@ -29,6 +29,10 @@ inline bool conflict(const program::step& first, const program::step& second, co
   const auto writes = [](const program::step& step) {
     return step.op == asio_op::write || step.op == asio_op::write_back;
   };
+  const auto resizes = [](const program::step& step) {
+    return step.op == asio_op::truncate || step.op == asio_op::allocate;
+  };
+  if (resizes(first) || resizes(second)) return true;
   const auto whole = [&](const program::step& step, const playground::target& target) {
     return step.offset == asioq::current_position || (writes(step) && target.appends) ||
            target.where >= playground::regular_files;

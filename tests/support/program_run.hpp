@@ -152,7 +152,7 @@ class program_run {
     asioq::asio_request request = queue_.get();
     const int fd = files_.targets()[step.target].fd;
     const std::string_view text = text_for(index);
-    std::ranges::copy(std::as_bytes(std::span(text)), request.buffer().begin());
+    std::ranges::copy(std::as_bytes(std::span(text)), request.buffer().subspan(step.first).begin());
     switch (step.op) {
       case asioq::asio_op::read:
         request.prepare_read(fd, step.length, step.offset);
@@ -163,6 +163,12 @@ class program_run {
       case asioq::asio_op::write_back:
         request.prepare_write_back(fd, step.length, step.offset);
         break;
+      case asioq::asio_op::truncate:
+        request.prepare_truncate(fd, step.offset);
+        break;
+      case asioq::asio_op::allocate:
+        request.prepare_allocate(fd, step.length, step.offset);
+        break;
       case asioq::asio_op::fsync:
         request.prepare_fsync(fd);
         break;
@@ -170,6 +176,7 @@ class program_run {
         request.prepare_fdatasync(fd);
         break;
     }
+    if (step.first != 0) request.use_from(step.first);
     request.set_user_data(const_cast<program::step*>(&step));
     if (disk_ != nullptr) disk_->refuses = step.refused && !replays_;
     while (request) {
@@ -197,7 +204,7 @@ class program_run {
     if (done.op() != step->op || done.length() != step->length || done.offset() != step->offset ||
         done.fd() != files_.targets()[step->target].fd || (!replays_ && done.sequence() != index))
       complain("a request came back with other values");
-    const std::span<const std::byte> whole = done.buffer().first(step->length);
+    const std::span<const std::byte> whole = done.buffer().subspan(step->first, step->length);
     if (step->op != asioq::asio_op::read && view_of(whole) != text_for(index))
       complain("a request came back with other data");
     made_.returns.push_back({index, done.op(), done.error().value(), done.bytes_transferred(),
