@@ -81,7 +81,8 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// If unfinished requests were left to nobody because the executor threw, tries again.
   void poll(std::uint64_t submitted) override {
-    if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
+    // Acquire: pairs with the release of the last runner, so that finished() is at least what that one has left.
+    if ((word_.load(std::memory_order_acquire) & (running | scheduled)) != 0 || finished() == submitted) return;
     // No task, no runner: nobody else changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
     try {
