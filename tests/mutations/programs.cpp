@@ -1,5 +1,5 @@
-// The property test of tests/stress/as_if_serial.test.cpp, on simulated disks, and with the same programs each time.
-// Returns 0 if nothing goes wrong, 1 if something does.
+// The property test of tests/stress/as_if_serial.test.cpp, on simulated disks and with the same programs each time;
+// then the rules of rules.hpp. Returns 0 if nothing goes wrong, 1 if something does.
 #include "compare_programs.hpp"
 #include "random_program.hpp"
 
@@ -7,7 +7,7 @@
 
 #include <iostream>
 
-#include "engine.hpp"
+#include "on_trial.hpp"
 
 int main() {
   const asioq_test::playground files;
@@ -18,6 +18,10 @@ int main() {
         its, files, asioq_test::make_queue<asioq_test::any_io_executor>);
     if (wrong.empty()) continue;
     std::cout << "program " << seed << ": " << wrong << '\n';
+    return 1;
+  }
+  if (const char* const rule = asioq_test::first_broken_rule()) {
+    std::cout << "does not hold: " << rule << '\n';
     return 1;
   }
 }

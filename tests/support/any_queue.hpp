@@ -6,6 +6,7 @@
 #include <asioq/request.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -23,6 +24,7 @@ class any_queue {
   virtual void resume() = 0;
   virtual std::size_t running_requests() = 0;
   virtual std::size_t running_writebacks() = 0;
+  virtual std::uint64_t completed_through() = 0;
 };
 
 template <class Queue>
@@ -39,6 +41,7 @@ class queue_behind_any final : public any_queue {
   void resume() override { queue_.resume(); }
   std::size_t running_requests() override { return queue_.running_requests(); }
   std::size_t running_writebacks() override { return queue_.running_writebacks(); }
+  std::uint64_t completed_through() override { return queue_.completed_through(); }
 
  private:
   Queue queue_;

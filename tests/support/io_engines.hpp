@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asioq/io_executor.hpp>
+#include <asioq/operation.hpp>
 #ifdef ASIOQ_TEST_URING
 #include <asioq/uring.hpp>
 #endif
@@ -42,29 +43,10 @@ class simulated_disk : public io_engine_base {
   [[nodiscard]] std::size_t most() const { return most_; }
 
  protected:
-  /// Carries out the first `length` bytes of the operation.
+  /// Carries out the operation; of a transfer, the first `length` bytes.
   virtual std::int64_t transfer(const asioq::io_operation& operation, std::size_t length) {
-    const bool at_position = operation.offset() == asioq::current_position;
-    std::byte* const data = operation.buffer().data();
-    const auto offset = static_cast<off_t>(operation.offset());
-    std::int64_t result = 0;
-    switch (operation.op()) {
-      case asioq::asio_op::read:
-        result = at_position ? ::read(operation.fd(), data, length) : ::pread(operation.fd(), data, length, offset);
-        break;
-      case asioq::asio_op::write:
-        result = at_position ? ::write(operation.fd(), data, length) : ::pwrite(operation.fd(), data, length, offset);
-        break;
-      case asioq::asio_op::fsync:
-        result = ::fsync(operation.fd());
-        break;
-      case asioq::asio_op::fdatasync:
-        result = ::fdatasync(operation.fd());
-        break;
-      default:
-        result = -1;
-    }
-    return result < 0 ? -errno : result;
+    if (!asioq::traits_of(operation.op()).transfers) return asioq::perform(operation);
+    return asioq::perform(operation.op(), operation.fd(), operation.buffer().data(), length, operation.offset());
   }
 
  private:

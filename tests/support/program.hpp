@@ -32,6 +32,7 @@ struct program {
     std::size_t target = 0;
     std::size_t length = 0;
     std::uint64_t offset = 0;
+    std::size_t first = 0;  // of the buffer, what is transferred
   };
 
   std::uint64_t seed = 0;  // of all that is decided while it runs

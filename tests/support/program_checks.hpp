@@ -6,12 +6,10 @@
 #include <asioq/request.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "playground.hpp"
@@ -31,6 +29,10 @@ inline bool conflict(const program::step& first, const program::step& second, co
   const auto writes = [](const program::step& step) {
     return step.op == asio_op::write || step.op == asio_op::write_back;
   };
+  const auto resizes = [](const program::step& step) {
+    return step.op == asio_op::truncate || step.op == asio_op::allocate;
+  };
+  if (resizes(first) || resizes(second)) return true;
   const auto whole = [&](const program::step& step, const playground::target& target) {
     return step.offset == asioq::current_position || (writes(step) && target.appends) ||
            target.where >= playground::regular_files;
@@ -40,23 +42,30 @@ inline bool conflict(const program::step& first, const program::step& second, co
          second.offset < first.offset + first.length;
 }
 
-/// Whether the syncs failed that had to, after each failure all of the same file with the same error until a resume();
-/// for no other reason but that the disk said so.
+/// Whether the syncs failed that had to: with the error of the oldest failed one of the same file that no resume() has
+/// acknowledged, and else for no other reason but that the disk said so.
+///
+/// For disks on which all happens inside the calls of the queue's owner, so that it is known what a resume() acknowledges.
 inline std::string check_syncs(const program& its, const history& tested, const playground& files,
                                std::size_t failures) {
-  std::array<int, playground::regular_files> errors{};
-  std::size_t epoch = 0;
+  struct failed_sync {
+    std::size_t index;
+    playground::file file;
+    int error;
+  };
+  std::vector<failed_sync> failed;  // by itself, not because an earlier one had
   for (const returned& one : tested.returns) {
-    for (; epoch <= one.index; ++epoch)
-      if (tested.resumed[epoch]) errors = {};
     const playground::file file = files.targets()[its.steps[one.index].target].where;
     const bool is_sync = one.op == asioq::asio_op::fsync || one.op == asioq::asio_op::fdatasync;
     if (!is_sync || file >= playground::regular_files || one.error == ECANCELED) continue;
-    if (errors[file] != 0 && one.error != errors[file])
-      return "a failed sync is forgotten (step " + std::to_string(one.index) + ")";
-    if (errors[file] == 0 && one.error != 0 && failures-- == 0)
-      return "a sync fails without a reason (step " + std::to_string(one.index) + ")";
-    errors[file] = one.error;
+    const std::string which = " (step " + std::to_string(one.index) + ")";
+    const auto earlier = std::ranges::find_if(failed, [&](const failed_sync& other) {
+      return other.file == file && other.index >= tested.acknowledged[one.index].most;
+    });
+    if (earlier != failed.end() && one.error != earlier->error) return "a failed sync is forgotten" + which;
+    if (earlier != failed.end() || one.error == 0) continue;
+    if (failures-- == 0) return "a sync fails without a reason" + which;
+    failed.push_back({one.index, file, one.error});
   }
   return failures == 0 ? "" : "a failed sync was not reported";
 }
@@ -65,23 +74,25 @@ inline std::string check_syncs(const program& its, const history& tested, const 
 inline std::string check_hold(const program& its, const history& tested, const playground& files) {
   const std::vector<bool> failed = tested.with_error(0);
   const std::vector<bool> cancelled = tested.with_error(ECANCELED);
-  std::size_t epoch = 0;  // since the last resume()
-  bool any = false;       // has failed since
+  std::vector<std::size_t> failures;  // by themselves
   for (std::size_t i = 0; i < its.steps.size(); ++i) {
-    if (tested.resumed[i]) {
-      epoch = i;
-      any = false;
-    }
+    const acknowledgement& known = tested.acknowledged[i];
     const std::string which = " (step " + std::to_string(i) + ")";
-    if (cancelled[i] && (!any || its.on_failure == asioq::failure_policy::proceed))
-      return "cancelled without a failure before it" + which;
-    const bool any_before = std::exchange(any, any || failed[i]);
-    if (its.on_failure == asioq::failure_policy::proceed || cancelled[i]) continue;
+    if (cancelled[i]) {
+      const bool may_be = !failures.empty() && failures.back() >= known.least;
+      if (its.on_failure == asioq::failure_policy::proceed || !may_be)
+        return "cancelled without a failure before it" + which;
+      continue;
+    }
+    if (its.on_failure == asioq::failure_policy::proceed) continue;
     if (tested.late[i]) return "ran though a failure had come back" + which;
-    if (its.max_in_flight == 1 && any_before) return "ran after a failure" + which;
-    for (std::size_t k = epoch; k < i; ++k)
-      if (failed[k] && conflict(its.steps[k], its.steps[i], files))
-        return "ran though it had to wait for a failed one, " + std::to_string(k) + which;
+    for (const std::size_t failure : failures) {
+      if (failure < known.most) continue;
+      if (its.max_in_flight == 1) return "ran after a failure" + which;
+      if (conflict(its.steps[failure], its.steps[i], files))
+        return "ran though it had to wait for a failed one, " + std::to_string(failure) + which;
+    }
+    if (failed[i]) failures.push_back(i);
   }
   return {};
 }

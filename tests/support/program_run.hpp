@@ -36,12 +36,20 @@ struct returned {
   bool operator==(const returned&) const = default;
 };
 
+/// What a resume() has acknowledged: the failures of the requests below `least` for certain, those of requests from `most`
+/// on for certain not. In between it depends on when they finished.
+struct acknowledgement {
+  std::size_t least = 0;
+  std::size_t most = 0;
+};
+
 /// What came of a program.
 struct history {
   std::vector<returned> returns;
   std::vector<std::string> remains;
   std::optional<std::vector<std::string>> synced;  // on a simulated disk: what the syncs have found
-  std::vector<bool> resumed;                       // for each step: whether resume() was called before
+  std::vector<bool> resumed;                       // for each step: whether resume() was called right before
+  std::vector<acknowledgement> acknowledged;       // for each step: by the last resume() before it
   std::vector<bool> late;  // for each step: submitted when a failure that holds it had come back
   std::string complaint;   // the first mistake that needs no comparison
 
@@ -59,6 +67,7 @@ class program_run {
   program_run(any_queue& queue, const program& its, const playground& files, faulty_disk* disk)
       : queue_(queue), program_(its), files_(files), disk_(disk), random_(its.seed) {
     made_.resumed.resize(its.steps.size());
+    made_.acknowledged.resize(its.steps.size());
     made_.late.resize(its.steps.size());
   }
 
@@ -96,9 +105,13 @@ class program_run {
     made_.resumed = pattern.resumed;
     for (next_ = 0; next_ < program_.steps.size(); ++next_) {
       if (pattern.resumed[next_]) {
-        while (collect(queue_.wait())) {
-        }
+        // As many have finished as then had, and on an executor that leaves them for later no more.
+        const auto begin = cancelled.begin();
+        const auto most = begin + static_cast<std::ptrdiff_t>(pattern.acknowledged[next_].most);
+        const auto finished = static_cast<std::uint64_t>(std::count(begin, most, false));
+        while (queue_.completed_through() < finished) collect(queue_.try_wait());
         queue_.resume();
+        acknowledged_ = pattern.acknowledged[next_];  // as indices of steps
       }
       if (!cancelled[next_]) submit(next_);
     }
@@ -126,12 +139,20 @@ class program_run {
     if (queue_.running_requests() != 0) complain("sync left something running");
   }
 
+  void resume() {
+    acknowledged_.least = queue_.completed_through();
+    queue_.resume();
+    acknowledged_.most = queue_.completed_through();
+    held_ = false;
+    made_.resumed[next_] = true;
+  }
+
   void submit(std::size_t index) {
     const program::step& step = program_.steps[index];
     asioq::asio_request request = queue_.get();
     const int fd = files_.targets()[step.target].fd;
     const std::string_view text = text_for(index);
-    std::ranges::copy(std::as_bytes(std::span(text)), request.buffer().begin());
+    std::ranges::copy(std::as_bytes(std::span(text)), request.buffer().subspan(step.first).begin());
     switch (step.op) {
       case asioq::asio_op::read:
         request.prepare_read(fd, step.length, step.offset);
@@ -142,6 +163,12 @@ class program_run {
       case asioq::asio_op::write_back:
         request.prepare_write_back(fd, step.length, step.offset);
         break;
+      case asioq::asio_op::truncate:
+        request.prepare_truncate(fd, step.offset);
+        break;
+      case asioq::asio_op::allocate:
+        request.prepare_allocate(fd, step.length, step.offset);
+        break;
       case asioq::asio_op::fsync:
         request.prepare_fsync(fd);
         break;
@@ -149,10 +176,12 @@ class program_run {
         request.prepare_fdatasync(fd);
         break;
     }
+    if (step.first != 0) request.use_from(step.first);
     request.set_user_data(const_cast<program::step*>(&step));
     if (disk_ != nullptr) disk_->refuses = step.refused && !replays_;
     while (request) {
       made_.late[index] = held_;
+      made_.acknowledged[index] = acknowledged_;
       try {
         queue_.submit(std::move(request));
       } catch (const asioq::write_back_error&) {
@@ -175,20 +204,15 @@ class program_run {
     if (done.op() != step->op || done.length() != step->length || done.offset() != step->offset ||
         done.fd() != files_.targets()[step->target].fd || (!replays_ && done.sequence() != index))
       complain("a request came back with other values");
-    const std::span<const std::byte> whole = done.buffer().first(step->length);
+    const std::span<const std::byte> whole = done.buffer().subspan(step->first, step->length);
     if (step->op != asioq::asio_op::read && view_of(whole) != text_for(index))
       complain("a request came back with other data");
     made_.returns.push_back({index, done.op(), done.error().value(), done.bytes_transferred(),
                              std::hash<std::string_view>{}(view_of(done.data()))});
-    // Whether a failure from before the last resume() counts as seen by it depends on when it came.
-    if (!replays_ && done.error() && index >= resumed_at_) {
-      held_ = true;
-      if (next_ < program_.steps.size() && random_() % 2 == 0) {
-        queue_.resume();
-        held_ = false;
-        resumed_at_ = next_;
-        made_.resumed[next_] = true;
-      }
+    // What was cancelled for a failure that has been acknowledged holds nothing.
+    if (!replays_ && done.error() && index >= acknowledged_.most) {
+      if (done.error().value() != ECANCELED) held_ = true;
+      if (next_ < program_.steps.size() && random_() % 2 == 0) resume();
     }
     return true;
   }
@@ -204,9 +228,9 @@ class program_run {
   std::mt19937_64 random_;
   history made_;
   bool replays_ = false;
-  std::size_t next_ = 0;        // step to be submitted
-  std::size_t resumed_at_ = 0;  // next_ of the last resume()
-  bool held_ = false;           // something from since then has come back with a failure
+  std::size_t next_ = 0;          // step to be submitted
+  acknowledgement acknowledged_;  // by the last resume()
+  bool held_ = false;             // a failure that it has not acknowledged has come back
 };
 
 }  // namespace asioq_test

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asioq/asio_op.hpp>
+#include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 
 #include <algorithm>
@@ -62,6 +63,16 @@ inline program::step random_step(std::mt19937_64& random, const program& its, co
     made.length = std::min(its.buffer_size, made.length * 4) / playground::sector * playground::sector;
     if (made.offset != asioq::current_position) made.offset = made.offset / playground::sector * playground::sector;
   }
+  if (target.where != playground::sealed && made.offset != asioq::current_position && made.offset >> 40U == 0 &&
+      one_in(random, 2 * whole_file_every)) {
+    // A sealed file could not get its size back.
+    made.op = one_in(random, 3) ? asio_op::allocate : asio_op::truncate;
+    made.length = made.op == asio_op::truncate ? 0 : std::max<std::size_t>(made.length, 1);
+  }
+  if (asioq::traits_of(made.op).transfers && one_in(random, 4)) {
+    made.first = up_to(random, its.buffer_size - made.length);
+    if (target.where == playground::direct) made.first = made.first / playground::sector * playground::sector;
+  }
   // To submit a write-back may take waiting, and what goes on meanwhile must not be refused: it would fail.
   made.refused = made.op != asio_op::write_back && one_in(random, 16);
   if (made.op == asio_op::fsync || made.op == asio_op::fdatasync) {
@@ -113,17 +124,17 @@ inline program random_program(std::uint64_t seed, const playground& files, const
 }
 
 inline std::string name_of(const program::step& step, const playground& files) {
-  constexpr std::array names{"free", "read", "write", "write_back", "fsync", "fdatasync"};
   constexpr std::array pauses{"", "collect one; ", "collect if any; ", "sync; "};
   std::ostringstream text;
   text << pauses[static_cast<std::size_t>(step.before)] << (step.refused ? "refused; " : "")
-       << names[static_cast<std::size_t>(step.op)] << ' ' << files.targets()[step.target].name;
+       << asioq::traits_of(step.op).name << ' ' << files.targets()[step.target].name;
   if (step.op == asioq::asio_op::fsync || step.op == asioq::asio_op::fdatasync) return text.str();
   text << ", " << step.length << " bytes at ";
   if (step.offset == asioq::current_position)
     text << "the position";
   else
     text << step.offset;
+  if (step.first != 0) text << ", from byte " << step.first << " of the buffer";
   return text.str();
 }
 

@@ -31,7 +31,9 @@ namespace asioq::detail {
 /// running:    there is a runner. A compare-and-swap sets the flag, and only where it was clear, so there is at most
 ///             one runner.
 /// scheduled:  a task is with the executor and has not begun. The party that is about to hand the task over sets the
-///             flag, and the task clears it before it does anything else, so at most one task is on its way.
+///             flag, and the task clears it before it carries out anything, so at most one task is on its way.
+///
+/// All interleavings of a few requests are searched in tests/model/strict_dispatcher.pml, which has the same names.
 ///
 /// 1. Order. The inbox is a stack, linked by `next`. Only the owner pushes on it. The runner takes it as a whole,
 ///    reverses it behind what it took earlier (`ready_`), and carries out `ready_` from the front. There is one runner
@@ -81,8 +83,12 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// Tries again to hand over a task if unfinished requests have neither task nor runner because the executor threw.
   void poll(std::uint64_t submitted) override {
-    if ((word_.load(std::memory_order_relaxed) & (running | scheduled)) != 0 || finished() == submitted) return;
-    // Without a task or a runner no other thread changes the word.
+    /// running:    there is a runner. A compare-and-swap sets the flag, and only where it was clear, so there is at most
+    ///             one runner.
+    /// scheduled:  a task is with the executor and has not begun. The party that is about to hand the task over sets the
+    ///             flag, and the task clears it before it carries out anything, so at most one task is on its way.
+    ///
+    /// All interleavings of a few requests are searched in tests/model/strict_dispatcher.pml, which has the same names.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
     try {
       hand_over();

@@ -19,8 +19,8 @@ namespace asioq::detail {
 /// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers the error, for each
 /// file separately.
 ///
-/// Under hold only failures count that no other one concerns: what had begun behind a failure and fails as well would
-/// not have run in a serial order.
+/// Under hold a request may fail that had begun before an older one failed. Its failure counts like any other: an owner
+/// that has dealt with the older one need not know of it yet.
 ///
 /// An acknowledgement names what it covers. A request submitted after `resume()` carries the sequence number below
 /// which the owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in
@@ -71,10 +71,7 @@ class failure_log {
 
   /// The request has failed before its file had a part in it.
   void record_untried(const request_record& record) noexcept {
-    if (!holds_ || is_held(record)) return;
-    const failure its{.sequence = record.sequence, .acknowledged = record.acknowledged};
-    std::erase_if(failures_, [&](const failure& other) { return concerns(its.sequence, other); });
-    add(failures_, its);
+    if (holds_) add(failures_, {.sequence = record.sequence});
   }
 
   /// The request and all before it have finished. What it acknowledges concerns no request from here on.
@@ -89,7 +86,6 @@ class failure_log {
  private:
   struct failure {
     std::uint64_t sequence;
-    std::uint64_t acknowledged;  // by the request that failed
   };
 
   struct failed_sync {
@@ -132,8 +128,7 @@ class failure_log {
   }
 
   /// Whether the failure of the request with this sequence concerns another one.
-  template <class Request>
-  static bool concerns(std::uint64_t sequence, const Request& other) noexcept {
+  static bool concerns(std::uint64_t sequence, const request_record& other) noexcept {
     return sequence < other.sequence && sequence >= other.acknowledged;
   }
 

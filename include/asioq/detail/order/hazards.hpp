@@ -33,7 +33,8 @@ class hazards {
     const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
                                !(traits.writes && file.facts.appends);
     std::uint64_t begin = is_of_a_range ? record.offset : 0;
-    std::uint64_t end = is_of_a_range ? record.offset + record.length : file_end;
+    // One byte at least: a transfer of nothing can tell whether its descriptor has been closed.
+    std::uint64_t end = is_of_a_range ? record.offset + std::max<std::uint64_t>(record.length, 1) : file_end;
     record.excludes = !is_of_a_range || traits.writes;
     if (!record.excludes && end > file.facts.size) {
       begin = std::min(begin, file.facts.size);

@@ -1,30 +1,31 @@
-/* A model of asioq::detail::strict_dispatcher (include/asioq/detail/dispatch/strict_dispatcher.hpp) for spin: the owner makes every
- * choice of up to OPS calls with up to N requests, in every interleaving with every behaviour of the executor. Names
- * are those of the C++ code.
+/* A model of asioq::detail::strict_dispatcher (include/asioq/detail/dispatch/strict_dispatcher.hpp) and of the wake
+ * object where the owner sleeps (detail/support/wake.hpp), for spin: the owner makes every choice of up to OPS calls
+ * with up to N requests, in every interleaving with every behaviour of the executor. Names are those of the C++ code.
  *
  * WHAT IS CHECKED
  *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
- *    touches a block only when it has finished, the runner only until then (`next` is poisoned);
+ *    touches a record only when it has finished, the runner only until then (`next` is poisoned);
  *  - everybody comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
  *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no
  *    other is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
- *  - no request is forgotten (`in_hands`), no timed wait runs to its deadline because a wake-up was lost;
- *  - a permit that `finished_` promises comes with a step of the runner; at most MAXWB write-backs are unfinished; all
- *    permits are back at the end; wake_ is never above 1, and 0 at the end; no flag and no request is left over;
- *  - the engine is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
+ *  - no request is forgotten (`in_hands`); no timed wait runs to its deadline because nobody told the owner that the
+ *    target is reached, or that a request has failed;
+ *  - at most MAXWB write-backs are unfinished; there is never more than one token; at the end there is none, the wake
+ *    object is not armed, and no flag and no request is left over;
+ *  - the dispatcher is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
  *
  * WHAT A STEP IS
  * Memory is sequentially consistent: the model says nothing about the weaker orders in the code. An `atomic` makes one
  * access to shared memory at most, besides what is private (the owner's own, and the runner's, such as ready_). A loop
  * around compare_exchange whose outcome depends on the word only is one step: what its last turn does, when it does it.
- * finished_ has one writer, whose own load of it is no step. Spinning is one load, the last one.
+ * finished_ has one writer at a time, whose own load of it is no step. Spinning is one load, the last one.
  *
  * THE EXECUTOR runs a task at any later time, also after the queue has gone, or at once in execute() (the caller then
  * waits until a worker has run it, which comes to the same). There is at most one to choose from, so "in any order" is
  * nothing more. Up to THROWS times it throws. In yield(), "at once" is spelled out: that task finds a runner. After any
- * request, a runner's turn may be over.
+ * request, a runner's turn may be over. Any number of requests may be merged into one batch.
  *
- * MISTAKES: each -DMUT_... makes one, which spin must find. run.sh lists them.
+ * MISTAKES: each -DMUT_... makes one, which spin must find. meson.build lists them.
  */
 #ifndef N
 #define N 3       /* requests */
@@ -44,26 +45,20 @@
 #ifndef FAILS
 #define FAILS 0   /* requests that may fail */
 #endif
-#ifdef MUT_NO_SPARE
-#define PERMITS MAXWB
-#else
-#define PERMITS (MAXWB + 1)
-#endif
 
 #define RUNNING 1
 #define SCHEDULED 2
-#define WAITING 4
-#define URGENT 8
-#define FLAGS 15
-#define newest(w) ((w) >> 4) /* blocks are numbered in the order of submission, from 1; 0: none */
+#define FLAGS 3
+#define newest(w) ((w) >> 2) /* records are numbered in the order of submission, from 1; 0: none */
+#define NOTHING 255          /* the target of an owner that does not sleep */
+#define TAKEN 254            /* the party that tells has taken the target */
 
-/* The engine's members, and those of blocks that its order depends on. */
-byte word, wake_at, finished, wake;
+/* The dispatcher's members, and those of records that its order depends on. */
+byte word, finished;
+byte target_ = NOTHING, tokens; /* wake_ */
 byte shares = 1;
-byte room = PERMITS;
 byte ready;        /* the front of ready_ */
 byte next[N + 1];
-bit is_wb[N + 1];  /* op is write_back */
 bit failed[N + 1]; /* error is set */
 
 /* The executor. */
@@ -74,16 +69,16 @@ byte busy;         /* tasks that have begun and not ended */
 byte throws = THROWS;
 
 /* For checking only. */
-byte deleted;      /* how often the engine has been */
+byte deleted;      /* how often the dispatcher has been */
 bit gone;          /* the queue is, and so its executor */
 byte runners;
-byte asleep;       /* the owner acquires next, or tries to: 1 wake_, 2 room_ */
+bit asleep;        /* the owner acquires the token next, whatever the time */
 byte fails = FAILS;
 
 #define POISON 255
-#define live assert(deleted == 0) /* goes with every access to the engine */
+#define live assert(deleted == 0) /* goes with every access to the dispatcher */
 #define step(access) atomic { live; access }
-#define blocked ((asleep == 1 && wake == 0) || (asleep == 2 && room == 0))
+#define blocked (asleep && tokens == 0)
 #define in_hands (finished == submitted || (word & (RUNNING | SCHEDULED)) != 0)
 
 /* ---- For both, with the local variables of the caller. */
@@ -96,7 +91,8 @@ inline leave() {
   if
   :: shares == 0 ->
      deleted++;
-     assert(word == 0 && ready == 0 && room == PERMITS && wake == 0 && runners == 0 && !pending && asleep == 0)
+     assert(word == 0 && ready == 0 && runners == 0 && !pending);
+     assert(target_ == NOTHING && tokens == 0 && !asleep)
   :: else
   fi
 }
@@ -105,7 +101,7 @@ inline leave() {
 inline take_inbox() {
   live; assert(ready == 0);
   b = newest(word); word = word & FLAGS;
-#ifdef MUT_INBOX_NOT_TURNED
+#ifdef MUT_INBOX_NOT_REVERSED
   ready = b; b = 0;
 #endif
   do
@@ -115,28 +111,24 @@ inline take_inbox() {
 }
 
 /* run_front(): one request, or several that are merged, some of which may still be in the inbox */
-inline gather() { /* n: how many there are, wb: write-backs among them, fl: one has failed */
+inline gather() { /* n: how many there are, fl: one has failed */
   live;
   do
-  :: n++; wb = wb + is_wb[ready];
+  :: n++;
      assert(ready != POISON && ready == finished + n);
      if :: true :: fails > 0 -> fails--; failed[ready] = 1; fl = 1 fi;
      ready = next[ready];
      if :: ready != 0 :: break fi
   od
 }
-inline run_front() {
+inline carry_out() {
   atomic { gather() };
   do
   :: atomic { ready == 0 -> take_inbox(); if :: ready != 0 -> gather() :: break fi }
   :: break
-  od;
-#ifdef MUT_ROOM_FIRST
-  step(room = room + wb; wb = 0);
-#endif
-  step(finished = finished + n; n = 0);
-  if :: wb > 0 -> step(assert(room + wb <= PERMITS); room = room + wb; wb = 0) :: else fi
+  od
 }
+#define publish step(finished = finished + n; n = 0)
 
 #ifdef MUT_NO_SHARE
 #define take_share skip
@@ -144,10 +136,29 @@ inline run_front() {
 #define take_share shares++
 #endif
 
+/* wake_.tell(reached, fl), with armed_for as its local variable */
+inline tell(reached) {
+  step(armed_for = target_);
+  do
+#ifdef MUT_FAILURE_NOT_TOLD
+  :: armed_for != NOTHING && reached >= armed_for ->
+#else
+  :: armed_for != NOTHING && (fl || reached >= armed_for) ->
+#endif
+#ifdef MUT_TELL_BLINDLY
+     step(target_ = NOTHING; armed_for = TAKEN);
+#else
+     step(if :: target_ == armed_for -> target_ = NOTHING; armed_for = TAKEN :: else -> armed_for = target_ fi);
+#endif
+     if :: armed_for == TAKEN -> step(assert(tokens == 0); tokens = 1; armed_for = 0); break :: else fi
+  :: else -> atomic { armed_for = 0; break }
+  od
+}
+
 /* ---- A thread of the executor. */
 
 proctype worker() {
-  byte b, n, old, older, wb;
+  byte b, n, old, older, armed_for;
   bit fl, inl, threw;
 idle:
   atomic {
@@ -167,7 +178,7 @@ idle:
   };
 drain:
   if
-  :: ready != 0 -> run_front()
+  :: ready != 0 -> carry_out()
   :: atomic { ready == 0 -> take_inbox(); if :: ready != 0 -> goto drain :: else fi };
      atomic {                                                                /* stop_running() */
        live;
@@ -179,23 +190,22 @@ drain:
        fi
      }
   fi;
-
-  step(if :: (word & WAITING) == 0 -> goto awake :: else fi);                /* wake_owner() */
-  step(if :: !fl && finished < wake_at -> goto awake :: else fi);
-  step(old = word; word = word & ~WAITING; if :: (old & WAITING) == 0 -> goto awake :: else fi);
-  step(assert(wake == 0); wake = 1);
-awake:
-  atomic {                                                                   /* yield() */
-    fl = 0; old = 0;
-    if :: goto drain :: live fi;                                             /* the turn is not over, or is it? */
-    if
-#ifndef MUT_YIELD_NOTHING
-    :: ready == 0 && newest(word) == 0 -> goto drain
+#ifdef MUT_PUBLISH_AFTER_TELL
+  tell(finished + n);
 #endif
-    :: (word & (WAITING | URGENT)) != 0 -> goto drain
-    :: else
-    fi
+  publish;
+#ifndef MUT_PUBLISH_AFTER_TELL
+  tell(finished);
+#endif
+
+  atomic {                                                                   /* yield() */
+    fl = 0;
+    if :: goto drain :: live fi;                                             /* the turn is not over, or is it? */
+    if :: target_ != NOTHING -> goto drain :: else fi
   };
+#ifndef MUT_YIELD_NOTHING
+  step(if :: ready == 0 && newest(word) == 0 -> goto drain :: else fi);
+#endif
   step(old = word; word = word | SCHEDULED);
   if
   :: (old & SCHEDULED) == 0 ->                                               /* hand_over() */
@@ -220,23 +230,22 @@ handed_over:
     live; old = 0;
     assert(!gone);                                                           /* execute() returns only now */
     if
+#ifndef MUT_YIELD_TO_NOBODY
     :: (word & SCHEDULED) == 0 -> goto drain
-#ifndef MUT_YIELD_WHILE_WAITING
-    :: (word & WAITING) != 0 -> goto drain
-#endif
-#ifndef MUT_YIELD_WHILE_URGENT
-    :: (word & URGENT) != 0 -> goto drain
 #endif
     :: else -> stops_running()
     fi
   };
+#ifndef MUT_YIELD_SILENTLY
+  fl = 1; tell(0); fl = 0;                                                   /* tell_anyway() */
+#endif
 depart:
   atomic { leave(); busy--; returned = returned | inl; inl = 0; goto idle };
 stop:
   skip
 }
 
-/* ---- The owner: basic_asio_queue, and what the engine does for it. */
+/* ---- The owner: basic_asio_queue and its ledger, and what the dispatcher does for it. */
 
 inline harvest() {
   atomic {
@@ -258,6 +267,10 @@ inline next_to_collect() {
   do :: is_wb[target] && target < submitted -> target++ :: else -> break od
 }
 
+inline oldest_write_back() {
+  target = harvested + 1; do :: !is_wb[target] -> target++ :: else -> break od
+}
+
 inline hand_over() { /* sets threw */
   step(take_share);
   atomic {
@@ -275,15 +288,19 @@ inline hand_over() { /* sets threw */
   fi
 }
 
-inline help(stop_at_failure) { /* sets ran */
+inline help() { /* sets ran */
+#ifdef MUT_HELP_BESIDE_A_RUNNER
+  step(ran = 1; word = word | RUNNING; starts_running());
+#else
   step(ran = !(word & RUNNING); word = word | RUNNING; if :: ran -> starts_running() :: else fi);
+#endif
   if
   :: ran ->
      do
-     :: finished < target && !(stop_at_failure && fl) && ready != 0 -> run_front()
-     :: atomic { finished < target && !(stop_at_failure && fl) && ready == 0 -> take_inbox(); assert(ready != 0) }
+     :: finished < target && !fl && ready != 0 -> carry_out(); publish
+     :: atomic { finished < target && !fl && ready == 0 -> take_inbox(); assert(ready != 0) }
      :: atomic {                                                             /* leave_the_rest() */
-          finished >= target || (stop_at_failure && fl) ->
+          finished >= target || fl ->
           live; fl = 0; old = word;
           stops_running();
 #ifndef MUT_FORGET_THE_REST
@@ -301,22 +318,26 @@ inline help(stop_at_failure) { /* sets ran */
   fi
 }
 
-inline stop_waiting() {
-  step(if :: (word & WAITING) == 0 -> asleep = 1 :: else fi; word = word & ~WAITING);
+/* wake_.arm(target) */
+#define arm(check) step(assert(target_ == NOTHING); target_ = target; check)
+
+inline disarm() {
+  step(if :: target_ == NOTHING -> asleep = 1 :: else fi; target_ = NOTHING);
 #ifdef MUT_KEEP_TOKEN
   asleep = 0
 #else
-  if :: asleep == 1 -> step(wake > 0 -> wake--; asleep = 0) :: else fi
+  if :: asleep -> step(tokens > 0 -> tokens--; asleep = 0) :: else fi
 #endif
 }
 
 #define WAIT 1
 #define SYNC 2
 #define DESTROY 3
+#define WRITE_BACK 4 /* submit() of one: make_room() */
 
 proctype owner() {
-  byte calls, call, submitted, harvested, unfinished_wbs, failed_wbs, done, target, b, n, old, older, wb;
-  bit collectable[N + 1], kind, fl, inl, threw, ran, expired;
+  byte calls, call, submitted, harvested, unfinished_wbs, failed_wbs, done, target, b, n, old, older;
+  bit is_wb[N + 1], collectable[N + 1], kind, fl, inl, threw, ran, expired;
 
 next_call:
   atomic {
@@ -324,8 +345,8 @@ next_call:
     assert(in_hands || throws < THROWS);
     calls++;
     if
-    :: calls <= OPS && submitted < N -> goto submit
-    :: calls <= OPS && submitted < N -> kind = 1; goto submit
+    :: calls <= OPS && submitted < N -> goto push                              /* whether get() harvests is no matter */
+    :: calls <= OPS && submitted < N -> kind = 1; call = WRITE_BACK; goto blocking
     :: calls <= OPS && (done > 0 || harvested < submitted) -> call = WAIT; goto blocking
     :: calls <= OPS && harvested < submitted -> call = SYNC; goto blocking
     :: calls <= OPS && harvested < submitted -> goto timed
@@ -333,45 +354,11 @@ next_call:
     fi
   };
 
-submit: /* `kind`: of a write-back */
-  if
-  :: !kind -> if :: harvest() :: true fi; goto push                          /* get() may have */
-  :: else -> harvest()                                                       /* make_room() */
-  fi;
-  if
-  :: failed_wbs > 0 -> goto next_call                                        /* throws write_back_error */
-  :: failed_wbs == 0 && unfinished_wbs < MAXWB -> asleep = 2; step(room > 0 -> room--; asleep = 0; goto push)
-  :: else -> target = harvested + 1; do :: !is_wb[target] -> target++ :: else -> break od
-  fi;
-  do                                                                         /* await_room() */
-  :: step(if :: finished >= target -> break :: else fi);
-     help(0);
-     if :: ran -> ran = 0; goto again :: else fi;
-     step(if :: finished >= target -> goto again :: else -> asleep = 2 fi);  /* spin() */
-     step(room > 0 -> room--; asleep = 0);                                   /* take_spare() */
-     step(old = word & RUNNING; word = word | URGENT);
-#ifdef MUT_ROOM_UNSEEN
-     old = RUNNING;
-#endif
-     if :: old != 0 -> asleep = 2; step(room > 0 -> room--; asleep = 0) :: else fi;
-     step(word = word & ~URGENT);
-     step(room++);
-     if :: old != 0 -> old = 0; goto have_room :: else fi;
-again:
-     skip
-  od;
-  asleep = 2; step(room > 0 -> room--; asleep = 0);
-have_room:
-  harvest();
-  if
-  :: failed_wbs > 0 -> step(assert(room < PERMITS); room++; goto next_call)
-  :: else -> assert(unfinished_wbs < MAXWB)
-  fi;
-push:
+push: /* `kind`: of a write-back */
   atomic {
     live;
     b = submitted + 1; is_wb[b] = kind; next[b] = newest(word);
-    old = word; word = (b << 4) | (word & FLAGS); b = 0;
+    old = word; word = (b << 2) | (word & FLAGS); b = 0;
     if
     :: (old & (RUNNING | SCHEDULED)) == 0 ->
 #ifndef MUT_NOT_SCHEDULED
@@ -384,47 +371,54 @@ push:
   if
   :: threw ->
      atomic {
-       live; assert(word == (((submitted + 1) << 4) | SCHEDULED));           /* it is the owner's alone */
-#ifndef MUT_REFUSED_STAYS
+       live; assert(word == (((submitted + 1) << 2) | SCHEDULED));           /* it is the owner's alone */
+#ifdef MUT_REFUSED_STAYS
+       word = word & ~SCHEDULED;
+#else
        word = old;
 #endif
        is_wb[submitted + 1] = 0; next[submitted + 1] = 0
      };
-     if :: kind -> step(assert(room < PERMITS); room++) :: else fi;
      goto next_call
   :: else
   fi;
 pushed:
   atomic { submitted++; unfinished_wbs = unfinished_wbs + kind; assert(unfinished_wbs <= MAXWB); goto next_call };
 
-blocking: /* wait(), sync(), the destructor */
+blocking: /* wait(), sync(), submit() of a write-back, the destructor */
   harvest();
   atomic {
     if
+    :: call == WRITE_BACK && failed_wbs > 0 -> goto next_call                /* throws write_back_error */
+    :: call == WRITE_BACK && failed_wbs == 0 && unfinished_wbs < MAXWB -> goto push
     :: call == WAIT && done > 0 -> goto collect
     :: call == DESTROY && harvested == submitted -> goto destroy
-    :: call != DESTROY && harvested == submitted && !(call == WAIT && done > 0) -> goto next_call
+    :: (call == SYNC || call == WAIT && done == 0) && harvested == submitted -> goto next_call
     :: else
     fi;
-    if :: call == WAIT -> next_to_collect() :: else -> target = submitted fi
+    if
+    :: call == WAIT -> next_to_collect()
+    :: call == WRITE_BACK -> oldest_write_back()
+    :: else -> target = submitted
+    fi
   };
-  help(1);                                                                   /* await() */
+  help();                                                                    /* await() */
   if :: ran -> ran = 0; goto blocking :: else fi;
 #ifdef MUT_NEVER_SLEEP
   goto blocking;
 #endif
   step(if :: finished >= target -> goto blocking :: else fi);                /* spin() */
-  step(wake_at = target);
-  step(old = word & RUNNING; word = word | WAITING);
-#ifndef MUT_SLEEP_UNSEEN
-  if :: old == 0 -> stop_waiting(); goto blocking :: else -> old = 0 fi;
+  arm(skip);
+#ifndef MUT_SLEEP_WITHOUT_A_LOOK_AT_FINISHED
+  step(if :: finished != harvested -> old = 1 :: else fi);
 #endif
-#ifdef MUT_NO_RECHECK
-  asleep = 1;
-#else
-  step(if :: finished == harvested -> asleep = 1 :: else fi);
+#ifndef MUT_SLEEP_WITHOUT_A_LOOK_AT_RUNNING
+  if :: old == 0 -> step(if :: (word & RUNNING) == 0 -> old = 1 :: else fi) :: else fi;
 #endif
-  if :: asleep == 1 -> step(wake > 0 -> wake--; asleep = 0) :: else -> stop_waiting() fi;
+  if
+  :: old != 0 -> old = 0; disarm()
+  :: else -> asleep = 1; step(tokens > 0 -> tokens--; asleep = 0)
+  fi;
   goto blocking;
 
 timed: /* wait_until(); try_wait() is one whose time is over after poll() */
@@ -447,18 +441,22 @@ timed: /* wait_until(); try_wait() is one whose time is over after poll() */
   :: else -> old = 0
   fi;
   if :: expired = 1; goto timed :: true fi;
-  step(if :: finished >= target -> goto timed :: else fi);                   /* spin() */
-  step(wake_at = target);
-  step(word = word | WAITING; assert(in_hands));
+  step(if :: finished >= target -> goto timed :: else fi);                   /* await_until(), spin() */
+  arm(assert(in_hands));
 #ifndef MUT_NO_TIMED_RECHECK
   step(if :: finished != harvested -> old = 1 :: else fi);
 #endif
   if
-  :: old != 0 -> old = 0; stop_waiting()
+  :: old != 0 -> old = 0; disarm()
   :: else ->
      if
-     :: atomic { wake > 0 -> live; wake-- }
-     :: atomic { assert(wake > 0 || busy > 0 || finished < target); expired = 1 }; stop_waiting()
+     :: atomic { tokens > 0 -> live; tokens-- }
+     :: atomic {                                                             /* the deadline has come */
+          b = harvested; do :: b < finished && !failed[b + 1] -> b++ :: else -> break od;
+          assert(tokens > 0 || busy > 0 || (finished < target && b == finished));
+          b = 0; expired = 1
+        };
+        disarm()
      fi
   fi;
   goto timed;

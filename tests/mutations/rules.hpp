@@ -1,0 +1,451 @@
+// Rules of the order that random programs meet too seldom, or not at all on a disk that answers at once: each is tried
+// on the part that keeps it, step by step.
+#pragma once
+
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/order/interval_tree.hpp>
+#include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <random>
+#include <vector>
+
+#include "files.hpp"
+
+namespace asioq_test::rules {
+
+using asioq::asio_op;
+using asioq::failure_policy;
+using asioq::file_facts;
+using asioq::file_identity;
+using asioq::detail::request_record;
+using asioq::detail::schedule;
+
+/// Requests, numbered in the order in which they are made.
+class requests {
+ public:
+  request_record& make(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
+    request_record& made = all_.emplace_back(nullptr, nullptr);
+    made.op = op;
+    made.fd = fd;
+    made.length = length;
+    made.offset = offset;
+    made.sequence = all_.size() - 1;
+    return made;
+  }
+
+ private:
+  std::deque<request_record> all_;
+};
+
+/// A schedule whose questions are answered when the test says so: a file of `size` bytes, or one for each descriptor.
+class slow_schedule : public schedule {
+ public:
+  explicit slow_schedule(std::uint64_t size, bool is_one_file = true)
+      : schedule(8, failure_policy::proceed), size_(size), is_one_file_(is_one_file) {}
+
+  request_record& submit(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
+    request_record& made = requests_.make(op, fd, length, offset);
+    add(made);
+    return made;
+  }
+
+  void answer(const question& asked) {
+    const auto file = static_cast<std::uint64_t>(is_one_file_ ? 1 : asked.fd);
+    learn(asked, file_facts{.identity = {.volume = 1, .file = file}, .appends = asked.fd == appending, .size = size_});
+  }
+
+  void answer_all() {
+    while (has_question()) answer(ask());
+  }
+
+  int appending = -1;  // the descriptor that has O_APPEND
+
+  /// Whether this request, and no other, may start now; then it does.
+  bool starts_alone(const request_record& wanted) { return next() == &wanted && next() == nullptr; }
+
+  /// It has been carried out, all of it.
+  void finish(request_record& record) {
+    if (record.traits().transfers) record.transferred = record.length;
+    complete(record);
+  }
+
+ private:
+  requests requests_;
+  std::uint64_t size_;
+  bool is_one_file_;
+};
+
+inline bool the_oldest_begins_before_anything_is_known() {
+  slow_schedule order(0);
+  request_record& first = order.submit(asio_op::write, 10, 0, 1);
+  request_record& second = order.submit(asio_op::write, 10, 0, 2);
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  return order.starts_alone(second);
+}
+
+inline bool others_than_the_oldest_wait_for_the_facts() {
+  slow_schedule order(0);
+  request_record& first = order.submit(asio_op::write, 10, 0);
+  request_record& second = order.submit(asio_op::write, 10, 10);
+  order.answer_all();
+  request_record& third = order.submit(asio_op::write, 10, 10, 2);
+  if (order.next() != &first || order.next() != &second || order.next() != nullptr) return false;
+  order.finish(first);
+  if (order.next() != nullptr) return false;
+  order.answer_all();
+  if (order.next() != nullptr) return false;
+  order.finish(second);
+  return order.starts_alone(third);
+}
+
+/// Whether a write beyond, on another descriptor, waits for the read of ten bytes at 500, which has started.
+inline bool a_write_beyond_waits(slow_schedule& order, request_record& read) {
+  request_record& write = order.submit(asio_op::write, 10, 2000, 2);
+  order.answer_all();
+  if (order.next() != nullptr) return false;
+  order.finish(read);
+  return order.starts_alone(write);
+}
+
+inline bool a_size_from_before_a_truncate_is_none() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::read, 10, 0);
+  request_record& cut = order.submit(asio_op::truncate, 0, 100);
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  // Asked before the truncate was there; nothing was known of it while it ran.
+  const schedule::question asked{.fd = 1, .entry = order.ask().entry, .truncates = 0, .may_be_cut = false};
+  for (request_record* one : {&first, &cut}) {
+    if (!order.starts_alone(*one)) return false;
+    order.finish(*one);
+  }
+  if (!order.starts_alone(read)) return false;
+  order.answer(asked);
+  return a_write_beyond_waits(order, read);
+}
+
+inline bool a_size_found_during_a_truncate_is_none() {
+  slow_schedule order(1000);
+  request_record& cut = order.submit(asio_op::truncate, 0, 100);
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  const schedule::question asked = order.ask();
+  if (!order.starts_alone(cut)) return false;
+  order.finish(cut);
+  if (!order.starts_alone(read)) return false;
+  order.answer(asked);
+  return a_write_beyond_waits(order, read);
+}
+
+inline bool a_truncate_lowers_the_known_size(int fd_of_truncate) {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::read, 10, 0);
+  request_record& other = order.submit(asio_op::read, 10, 0, 2);
+  request_record& cut = order.submit(asio_op::truncate, 0, 100, fd_of_truncate);
+  order.answer_all();
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  if (order.next() != &first || !order.starts_alone(other)) return false;
+  order.finish(first);
+  order.finish(other);
+  if (!order.starts_alone(cut)) return false;
+  order.finish(cut);
+  return order.starts_alone(read) && a_write_beyond_waits(order, read);
+}
+
+inline bool what_was_cut_off_again_tells_no_size() {
+  slow_schedule order(0);
+  request_record& first = order.submit(asio_op::write, 1000, 0);
+  request_record& cut = order.submit(asio_op::truncate, 0, 100);
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  if (!order.starts_alone(cut)) return false;
+  order.finish(cut);
+  return order.starts_alone(read) && a_write_beyond_waits(order, read);
+}
+
+inline bool what_a_short_write_left_out_tells_no_size() {
+  slow_schedule order(0);
+  request_record& first = order.submit(asio_op::write, 1000, 0);
+  request_record& second = order.submit(asio_op::write, 10, 0);
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  first.transferred = 100;
+  first.error = ENOSPC;
+  order.complete(first);
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  return order.next() == &second && order.starts_alone(read) && [&] {
+    order.finish(second);
+    return a_write_beyond_waits(order, read);
+  }();
+}
+
+inline bool an_appended_write_tells_no_size() {
+  slow_schedule order(0);
+  order.appending = 1;
+  request_record& first = order.submit(asio_op::write, 10, 1000);
+  request_record& second = order.submit(asio_op::write, 10, 1000);
+  order.answer_all();
+  for (request_record* one : {&first, &second}) {
+    if (!order.starts_alone(*one)) return false;
+    if (one == &second) break;
+    order.finish(*one);
+  }
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  order.finish(second);
+  return order.starts_alone(read) && a_write_beyond_waits(order, read);
+}
+
+inline bool what_comes_after_a_close_runs_one_by_one() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::read, 10, 0);
+  std::array<request_record*, 3> later{&order.submit(asio_op::close, 0, asioq::current_position),
+                                       &order.submit(asio_op::write, 10, 0), &order.submit(asio_op::write, 10, 100)};
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  for (request_record* one : later) {
+    if (!order.starts_alone(*one)) return false;
+    order.finish(*one);
+  }
+  return true;
+}
+
+inline bool a_close_waits_for_what_transfers_nothing(asio_op op) {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::read, 10, 100);
+  request_record& nothing = order.submit(op, 0, 0);
+  request_record& close = order.submit(asio_op::close, 0, asioq::current_position);
+  order.answer_all();
+  if (order.next() != &first || !order.starts_alone(nothing)) return false;
+  order.finish(first);
+  if (order.next() != nullptr) return false;
+  order.finish(nothing);
+  return order.starts_alone(close);
+}
+
+inline bool another_file_is_in_nobodys_way() {
+  slow_schedule order(1000, false);
+  request_record& write = order.submit(asio_op::write, 10, 0, 1);
+  request_record& sync = order.submit(asio_op::fsync, 0, asioq::current_position, 2);
+  request_record& read = order.submit(asio_op::read, 10, 0, 1);
+  order.answer_all();
+  if (order.next() != &write || !order.starts_alone(sync)) return false;
+  order.finish(sync);
+  if (order.next() != nullptr) return false;
+  order.finish(write);
+  return order.starts_alone(read);
+}
+
+inline bool the_tree_finds_the_youngest() {
+  std::mt19937_64 random{1};
+  for (int round = 0; round < 20; ++round) {
+    asioq::detail::interval_tree tree;
+    std::vector<asioq::detail::range> ranges(60);
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      const std::uint64_t begin = random() % 200;
+      ranges[i].begin = {1, begin};
+      ranges[i].end = {1, begin + 1 + random() % 50};
+      ranges[i].age = i;
+    }
+    std::vector<bool> is_there(ranges.size());
+    for (int step = 0; step < 400; ++step) {
+      const std::size_t one = random() % ranges.size();
+      is_there[one] ? tree.erase(ranges[one]) : tree.insert(ranges[one]);
+      is_there[one] = !is_there[one];
+      const asioq::detail::range& wanted = ranges[random() % ranges.size()];
+      asioq::detail::range* expected = nullptr;
+      for (std::size_t i = 0; i < wanted.age; ++i)
+        if (is_there[i] && ranges[i].begin < wanted.end && wanted.begin < ranges[i].end) expected = &ranges[i];
+      if (tree.find_youngest(wanted) != expected) return false;
+    }
+  }
+  return true;
+}
+
+/// A failure log that is told and asked by number.
+class short_log {
+ public:
+  explicit short_log(failure_policy on_failure) : log_(on_failure) {}
+
+  void fail(std::uint64_t sequence, std::uint64_t acknowledged, int error = EIO, asio_op op = asio_op::write,
+            const file_identity& file = {}) {
+    request_record record = make(op, sequence, acknowledged);
+    record.error = error;
+    log_.record(record, file);
+  }
+  void finish(std::uint64_t sequence, std::uint64_t acknowledged) {
+    log_.finished(make(asio_op::write, sequence, acknowledged));
+  }
+  int admits(std::uint64_t sequence, std::uint64_t acknowledged, asio_op op = asio_op::write,
+             const file_identity& file = {}) {
+    return log_.admits(make(op, sequence, acknowledged), file);
+  }
+
+ private:
+  static request_record make(asio_op op, std::uint64_t sequence, std::uint64_t acknowledged) {
+    request_record record(nullptr, nullptr);
+    record.op = op;
+    record.sequence = sequence;
+    record.acknowledged = acknowledged;
+    return record;
+  }
+
+  asioq::detail::failure_log log_;
+};
+
+inline bool a_failure_concerns_the_younger_that_do_not_acknowledge_it() {
+  short_log log(failure_policy::hold);
+  log.fail(5, 0);
+  if (log.admits(4, 0) != 0 || log.admits(6, 0) != ECANCELED || log.admits(7, 6) != 0) return false;
+  log.fail(8, 6);
+  return log.admits(7, 6) == 0 && log.admits(9, 6) == ECANCELED && log.admits(10, 9) == 0;
+}
+
+inline bool a_failure_behind_a_failure_counts_too() {
+  short_log log(failure_policy::hold);
+  log.fail(5, 0);
+  log.fail(6, 0);
+  return log.admits(9, 0) == ECANCELED && log.admits(9, 6) == ECANCELED && log.admits(9, 7) == 0;
+}
+
+inline bool only_what_is_older_than_an_acknowledgement_is_forgotten() {
+  short_log log(failure_policy::hold);
+  log.fail(5, 0);
+  log.fail(12, 6);
+  log.fail(11, 6, EDQUOT, asio_op::fsync);
+  log.finish(10, 6);
+  return log.admits(13, 6) == ECANCELED;
+}
+
+inline bool a_failed_sync_is_of_its_file() {
+  short_log log(failure_policy::proceed);
+  constexpr file_identity file{.volume = 1, .file = 2, .generation = 3};
+  constexpr file_identity other{.volume = 1, .file = 3, .generation = 3};
+  constexpr file_identity later{.volume = 1, .file = 2, .generation = 4};
+  log.fail(5, 0, EDQUOT, asio_op::fsync, file);
+  return log.admits(6, 0, asio_op::fdatasync, file) == EDQUOT && log.admits(4, 0, asio_op::fsync, file) == 0 &&
+         log.admits(6, 0, asio_op::fsync, other) == 0 && log.admits(6, 0, asio_op::fsync, later) == 0 &&
+         log.admits(6, 0, asio_op::write, file) == 0 && log.admits(7, 6, asio_op::fsync, file) == 0;
+}
+
+inline bool a_sync_that_was_not_tried_loses_nothing() {
+  for (const int error : {EAGAIN, EBADF, ECANCELED, EINTR, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP}) {
+    short_log log(failure_policy::proceed);
+    log.fail(5, 0, error, asio_op::fsync);
+    if (log.admits(6, 0, asio_op::fsync) != 0) return false;
+  }
+  return true;
+}
+
+inline bool a_file_is_told_from_a_later_one() {
+  const descriptor file(::memfd_create("asioq-test", MFD_CLOEXEC));
+  return asioq::detail::file_probe().identity(file.get()).generation == asioq::detail::generation_of(file.get());
+}
+
+/// A transfer of 8192 bytes, some of which are done.
+struct transfer_on_trial {
+  transfer_on_trial(asio_op op, std::size_t done, std::uint64_t offset = 0, int fd = -1)
+      : record(nullptr, nullptr), from(done) {
+    record.op = op;
+    record.fd = fd;
+    record.length = 8192;
+    record.offset = offset;
+    record.transferred = done;
+  }
+
+  /// Whether the rest is asked for after this answer, and from there.
+  bool goes_on_from(std::size_t place, std::int64_t answer) {
+    return asioq::detail::advance(record, from, answer) && from == place && record.error == 0;
+  }
+  /// Whether it has ended so.
+  bool ends(std::int64_t answer, std::size_t transferred, int error) {
+    return !asioq::detail::advance(record, from, answer) && record.transferred == transferred && record.error == error;
+  }
+
+  request_record record;
+  std::size_t from;
+};
+
+inline bool the_rest_of_a_short_transfer_is_asked_for() {
+  for (const asio_op op : {asio_op::read, asio_op::write, asio_op::write_back}) {
+    transfer_on_trial its(op, 0);
+    if (!its.goes_on_from(100, 100) || !its.ends(8092, 8192, 0)) return false;
+  }
+  return transfer_on_trial(asio_op::write, 0, asioq::current_position).goes_on_from(100, 100) &&
+         transfer_on_trial(asio_op::read, 0, asioq::current_position).ends(100, 100, 0) &&
+         transfer_on_trial(asio_op::read, 100).ends(0, 100, 0) &&
+         transfer_on_trial(asio_op::write, 100).ends(0, 100, EIO);
+}
+
+inline bool an_interrupted_step_is_repeated_unless_it_closes() {
+  return transfer_on_trial(asio_op::write, 100).goes_on_from(100, -EINTR) &&
+         transfer_on_trial(asio_op::truncate, 0).goes_on_from(0, -EINTR) &&
+         !transfer_on_trial(asio_op::close, 0).goes_on_from(0, -EINTR);
+}
+
+inline bool a_refused_rest_begins_at_its_sector() {
+  transfer_on_trial read(asio_op::read, 4196);
+  if (!read.goes_on_from(4096, -EINVAL) || !read.ends(100, 4196, 0)) return false;
+  if (!transfer_on_trial(asio_op::read, 4096).ends(-EINVAL, 4096, EINVAL)) return false;
+  if (!transfer_on_trial(asio_op::read, 4196, asioq::current_position).ends(-EINVAL, 4196, EINVAL)) return false;
+  // Of a descriptor a write looks at the flags alone, and a pipe takes O_DIRECT everywhere.
+  const pipe_ends pipe;
+  const auto write = [&](int flags) {
+    if (::fcntl(pipe.write_end.get(), F_SETFL, flags) != 0) throw_errno("F_SETFL");
+    return transfer_on_trial(asio_op::write, 4196, 0, pipe.write_end.get());
+  };
+  return write(O_DIRECT).goes_on_from(4096, -EINVAL) && write(0).ends(-EINVAL, 4196, EINVAL) &&
+         write(O_DIRECT | O_APPEND).ends(-EINVAL, 4196, EINVAL);
+}
+
+inline const char* first_broken() {
+  struct rule {
+    const char* name;
+    bool (*holds)();
+  };
+  constexpr std::array all{
+      rule{"the oldest begins before anything is known", the_oldest_begins_before_anything_is_known},
+      rule{"others than the oldest wait for the facts", others_than_the_oldest_wait_for_the_facts},
+      rule{"a size from before a truncate is none", a_size_from_before_a_truncate_is_none},
+      rule{"a size found during a truncate is none", a_size_found_during_a_truncate_is_none},
+      rule{"a truncate lowers the known size", [] { return a_truncate_lowers_the_known_size(1); }},
+      rule{"a truncate lowers what other descriptors know", [] { return a_truncate_lowers_the_known_size(2); }},
+      rule{"what was cut off again tells no size", what_was_cut_off_again_tells_no_size},
+      rule{"what a short write left out tells no size", what_a_short_write_left_out_tells_no_size},
+      rule{"an appended write tells no size", an_appended_write_tells_no_size},
+      rule{"what comes after a close runs one by one", what_comes_after_a_close_runs_one_by_one},
+      rule{"a close waits for empty reads", [] { return a_close_waits_for_what_transfers_nothing(asio_op::read); }},
+      rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
+      rule{"another file is in nobody's way", another_file_is_in_nobodys_way},
+      rule{"the tree finds the youngest", the_tree_finds_the_youngest},
+      rule{"a failure concerns the younger that do not acknowledge it",
+           a_failure_concerns_the_younger_that_do_not_acknowledge_it},
+      rule{"a failure behind a failure counts too", a_failure_behind_a_failure_counts_too},
+      rule{"only what is older than an acknowledgement is forgotten",
+           only_what_is_older_than_an_acknowledgement_is_forgotten},
+      rule{"a failed sync is of its file", a_failed_sync_is_of_its_file},
+      rule{"a sync that was not tried loses nothing", a_sync_that_was_not_tried_loses_nothing},
+      rule{"a file is told from a later one", a_file_is_told_from_a_later_one},
+      rule{"the rest of a short transfer is asked for", the_rest_of_a_short_transfer_is_asked_for},
+      rule{"an interrupted step is repeated unless it closes", an_interrupted_step_is_repeated_unless_it_closes},
+      rule{"a refused rest begins at its sector", a_refused_rest_begins_at_its_sector},
+  };
+  const auto* const broken = std::ranges::find_if(all, [](const rule& one) { return !one.holds(); });
+  return broken == all.end() ? nullptr : broken->name;
+}
+
+}  // namespace asioq_test::rules
