@@ -23,11 +23,11 @@ long asked_in(Body body) {
 }
 
 template <class Queue>
-void submit_some(Queue& queue, const descriptor& one, const descriptor& two) {
+void submit_some(Queue& queue, const descriptor& one, const descriptor& two, bool at_position = true) {
   for (std::uint64_t i = 0; i < 4; ++i) {
     queue.submit(write_back_of(queue, one, "abcd", i * 4));
     queue.submit(read_of(queue, two, 4, i * 4));
-    queue.submit(read_of(queue, two, 4));
+    if (at_position) queue.submit(read_of(queue, two, 4));
     queue.submit(fsync_of(queue, one));
   }
 }
@@ -102,13 +102,13 @@ TEST_CASE("a slow answer about one file does not hold up calls for others", "[qu
 }
 
 TEST_CASE("in strict order on an io_executor nobody asks anything", "[questions]") {
-  const auto in_strict_order = [](const any_io_executor& executor) {
+  const auto in_strict_order = [](const any_io_executor& executor, bool at_position) {
     const world<any_io_executor> world{executor, nullptr, false, asioq::execution_order::strict};
     const descriptor one = temp_file();
     const descriptor two = temp_file_with(pattern(100));
     auto queue = world.queue({.buffer_size = 512, .max_writebacks = 64});
     CHECK(asked_in([&] {
-            submit_some(queue, one, two);
+            submit_some(queue, one, two, at_position);
             queue.sync();
             while (queue.wait()) {
             }
@@ -130,11 +130,11 @@ TEST_CASE("in strict order on an io_executor nobody asks anything", "[questions]
     std::deque<asioq::io_operation*> waiting_;
   };
   quiet_disk disk{run_seed()};
-  in_strict_order(any_io_executor(disk));
+  in_strict_order(any_io_executor(disk), true);
 #ifdef ASIOQ_TEST_URING
   if (asioq::uring_context::available()) {
     uring_engine engine;
-    in_strict_order(any_io_executor(engine));
+    in_strict_order(any_io_executor(engine), false);  // it looks at positions, to mend what Linux does to them
   }
 #endif
 }
