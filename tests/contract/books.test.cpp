@@ -99,8 +99,9 @@ TEST_CASE("completed_through covers what has finished, and nothing else", "[book
     CHECK(queue.completed_through() == 0);
     std::uint64_t last = 0;
     for (std::uint64_t i = 0; i < 12; ++i) {
-      queue.submit(i % 3 == 0 ? write_back_of(queue, file, "x", i) : i % 3 == 1 ? write_of(queue, full, "x")
-                                                                                 : fsync_of(queue, file));
+      queue.submit(i % 3 == 0   ? write_back_of(queue, file, "x", i)
+                   : i % 3 == 1 ? write_of(queue, full, "x")
+                                : fsync_of(queue, file));
       const std::uint64_t now = queue.completed_through();
       CHECK(now >= last);
       CHECK(now <= i + 1);
@@ -120,9 +121,8 @@ TEST_CASE("an offset is a number below 2^63 or the position, never what a failed
     auto queue = world.queue({.buffer_size = 512});
     asioq::asio_request request = queue.get();
     const auto failed = static_cast<std::uint64_t>(::lseek(pipe.read_end.get(), 0, SEEK_CUR));
-    for (const std::uint64_t offset :
-         {failed, std::uint64_t{1} << 63, (std::uint64_t{1} << 63) + 4096, ~std::uint64_t{0} - 4096,
-          (std::uint64_t{1} << 63) - 2}) {
+    for (const std::uint64_t offset : {failed, std::uint64_t{1} << 63, (std::uint64_t{1} << 63) + 4096,
+                                       ~std::uint64_t{0} - 4096, (std::uint64_t{1} << 63) - 2}) {
       CHECK_THROWS_AS(request.prepare_read(file.get(), 2, offset), std::invalid_argument);
       CHECK_THROWS_AS(request.prepare_write(file.get(), 2, offset), std::invalid_argument);
       CHECK_THROWS_AS(request.prepare_write_back(file.get(), 2, offset), std::invalid_argument);
@@ -148,9 +148,9 @@ TEST_CASE("a timed wait of no number, of none, of a negative or of endless time"
       using seconds = std::chrono::duration<double>;
       const descriptor file = temp_file_with("abc");
       auto queue = world.queue({.buffer_size = 512});
-      for (const double length : {std::numeric_limits<double>::quiet_NaN(), 0.0, -1.0, -1e300,
-                                  -std::numeric_limits<double>::infinity(), 1e300,
-                                  std::numeric_limits<double>::infinity()}) {
+      for (const double length :
+           {std::numeric_limits<double>::quiet_NaN(), 0.0, -1.0, -1e300, -std::numeric_limits<double>::infinity(),
+            1e300, std::numeric_limits<double>::infinity()}) {
         CHECK_FALSE(queue.wait_for(seconds(length)));  // nothing is running
         queue.submit(read_of(queue, file, 3, 0));
         asioq::asio_request done;

@@ -112,7 +112,7 @@ TEST_CASE("what is written to one file of proc shows in another", "[odd_files]")
     auto queue = world.queue({.buffer_size = 64});
     for (int i = 0; i < 10; ++i) {
       queue.submit(write_of(queue, name, "asioq-" + std::to_string(i)));
-      queue.submit(read_of(queue, status, 15, 0));
+      queue.submit(read_of(queue, status, 14, 0));
     }
     const std::vector<outcome> all = drain(queue);
     REQUIRE(all.size() == 20);

@@ -145,5 +145,4 @@ int name_to_handle_at(int fd, const char* name, struct file_handle* handle, int*
 
 int fsync(int fd) { return asioq_test::synchronise(SYS_fsync, fd); }
 int fdatasync(int fd) { return asioq_test::synchronise(SYS_fdatasync, fd); }
-
 }

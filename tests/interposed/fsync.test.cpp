@@ -175,7 +175,8 @@ TEST_CASE("more files than the log has room for are remembered, each by itself",
       const sync_script script{files.back().get(), {i % 2 == 0 ? EIO : EDQUOT}};
       CHECK(sync_error(queue, files.back()) == (i % 2 == 0 ? EIO : EDQUOT));
     }
-    for (int i = 0; i < 12; ++i) CHECK(sync_error(queue, files[static_cast<std::size_t>(i)]) == (i % 2 == 0 ? EIO : EDQUOT));
+    for (int i = 0; i < 12; ++i)
+      CHECK(sync_error(queue, files[static_cast<std::size_t>(i)]) == (i % 2 == 0 ? EIO : EDQUOT));
     CHECK(sync_error(queue, temp_file()) == 0);
   });
 }

@@ -23,7 +23,7 @@ inline constexpr const char* no_fuse = "skipped: no FUSE file system can be moun
 class fuse_disk {
  public:
   struct options {
-    std::uint64_t step = 1 << 20;          // most bytes that a message transfers
+    std::uint64_t step = 1 << 20;         // most bytes that a message transfers
     std::uint64_t fails_at = 1ULL << 40;  // offset of the bad sector that begins there and does not end
     std::uint64_t size = 0;
   };
@@ -40,6 +40,7 @@ class fuse_disk {
     made->server_ = ::fork();
     if (made->server_ < 0) throw_errno("fork");
     if (made->server_ == 0) {
+      ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);  // libfuse warns of its own defaults
       ::execl(ASIOQ_TEST_FUSE, ASIOQ_TEST_FUSE, point.c_str(), step.c_str(), fails_at.c_str(), size.c_str(), nullptr);
       ::_exit(127);
     }

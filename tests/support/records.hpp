@@ -15,8 +15,7 @@ class record_store {
  public:
   using record_type = asioq::detail::request_record;
 
-  record_type& make(asioq::asio_op op, int fd, std::size_t length = 0,
-                    std::uint64_t offset = asioq::current_position) {
+  record_type& make(asioq::asio_op op, int fd, std::size_t length = 0, std::uint64_t offset = asioq::current_position) {
     record_type& its = records_.emplace_back(nullptr, buffer_.data());
     its.op = op;
     its.fd = fd;

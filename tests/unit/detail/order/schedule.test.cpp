@@ -98,9 +98,8 @@ class model_disk {
 };
 
 void make_random(record_store& store, std::mt19937_64& random, bool with_close) {
-  constexpr std::array ops = {asio_op::read,  asio_op::read,     asio_op::read,     asio_op::write,
-                              asio_op::write, asio_op::write_back, asio_op::fsync, asio_op::truncate,
-                              asio_op::allocate};
+  constexpr std::array ops = {asio_op::read,       asio_op::read,  asio_op::read,     asio_op::write,   asio_op::write,
+                              asio_op::write_back, asio_op::fsync, asio_op::truncate, asio_op::allocate};
   const int fd = static_cast<int>(below(random, model_disk::file_of.size()));
   const asio_op op = with_close && below(random, 24) == 0 ? asio_op::close : ops[below(random, ops.size())];
   const std::size_t length = below(random, 12);
@@ -176,7 +175,8 @@ std::string try_program(std::mt19937_64 random) {
     if (in_flight.size() != order.in_flight()) return "it does not know what is in flight";
   }
   for (std::size_t i = 0; i < count; ++i)
-    if (seen[i] != expected[i]) return "request " + std::to_string(i) + " saw " + seen[i] + " instead of " + expected[i];
+    if (seen[i] != expected[i])
+      return "request " + std::to_string(i) + " saw " + seen[i] + " instead of " + expected[i];
   return disk == serial ? "" : "other contents";
 }
 

@@ -142,8 +142,8 @@ TEST_CASE("random books add up", "[ledger][random]") {
     switch (below(random, 3)) {
       case 0:
         if (running.size() < 50)
-          running.push_back(&its.enter(below(random, 2) == 0 ? asio_op::write_back : asio_op::read,
-                                       below(random, 4) == 0 ? EIO : 0));
+          running.push_back(
+              &its.enter(below(random, 2) == 0 ? asio_op::write_back : asio_op::read, below(random, 4) == 0 ? EIO : 0));
         break;
       case 1:
         for (std::size_t more = below(random, running.size() + 1); more > 0; --more) {
@@ -167,10 +167,10 @@ TEST_CASE("random books add up", "[ledger][random]") {
                      static_cast<std::size_t>(std::ranges::count_if(running, is_write_back))
                  ? 0
                  : 1;
-    wrong += its.accounts.failed_write_backs() ==
-                     static_cast<std::size_t>(std::ranges::count_if(finished, is_write_back))
-                 ? 0
-                 : 1;
+    wrong +=
+        its.accounts.failed_write_backs() == static_cast<std::size_t>(std::ranges::count_if(finished, is_write_back))
+            ? 0
+            : 1;
   }
   CHECK(wrong == 0);
 }
