@@ -14,6 +14,7 @@ namespace asioq_test {
 
 thread_local long questions_here = 0;
 std::atomic<long> questions = 0;
+std::atomic<bool> has_handles = true;
 
 namespace {
 
@@ -140,6 +141,10 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
 
 int name_to_handle_at(int fd, const char* name, struct file_handle* handle, int* mount, int flags) noexcept {
   asks(fd);
+  if (!asioq_test::has_handles.load()) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
   return static_cast<int>(::syscall(SYS_name_to_handle_at, fd, name, handle, mount, flags));
 }
 

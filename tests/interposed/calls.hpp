@@ -12,6 +12,9 @@ extern thread_local long questions_here;
 /// The same for all threads.
 extern std::atomic<long> questions;
 
+/// Whether the file system hands out file handles; if not, name_to_handle_at says so.
+extern std::atomic<bool> has_handles;
+
 /// While one lives, questions about the descriptor are answered only after `open`.
 class question_gate {
  public:

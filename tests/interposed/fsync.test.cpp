@@ -136,6 +136,9 @@ TEST_CASE("with hold, resume while something runs does not cover its failure", "
 }
 
 TEST_CASE("a new file does not inherit the failure of a deleted one with its inode number", "[fsync][latch]") {
+  const bool with_handles = GENERATE(true, false);
+  has_handles.store(with_handles);
+  INFO((with_handles ? "with" : "without") << " file handles");
   on_every_synchronous_disk([](const auto& world) {
     const temp_dir dir;
     auto queue = world.queue({.buffer_size = 512});
@@ -164,6 +167,7 @@ TEST_CASE("a new file does not inherit the failure of a deleted one with its ino
     }
     if (!had_the_same) WARN("skipped: this file system does not use inode numbers again");
   });
+  has_handles.store(true);
 }
 
 TEST_CASE("more files than the log has room for are remembered, each by itself", "[fsync][latch]") {
