@@ -4,6 +4,8 @@
 #include "mounts.hpp"
 #include "requests.hpp"
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <fstream>
@@ -134,6 +136,72 @@ TEST_CASE("what has to stay apart is not merged", "[merging]") {
         for (std::size_t i = 0; i < 4; ++i) queue.submit(write_of(queue, file, large, i * large.size()));
       };
       CHECK(calls_for("syscw", options, writes) == 4);
+    }
+  });
+}
+
+TEST_CASE("direct parts are merged if each could be transferred alone for certain", "[merging][direct]") {
+  if (!are_counted()) return;
+  const std::optional<descriptor> file = direct_file();
+  if (!file) {
+    WARN(no_direct_io);
+    return;
+  }
+  set_contents(reopen(*file, O_RDWR), pattern(65536));
+  in_every_order([&](asioq::execution_order order) {
+    for (const std::size_t size : {std::size_t{512}, std::size_t{1536}, std::size_t{4096}}) {
+      const long expected = size == 4096 ? 1 : 8;
+      const auto reads = [&](auto& queue) {
+        for (std::size_t i = 0; i < 8; ++i) queue.submit(read_of(queue, *file, size, i * size));
+      };
+      const auto write_backs = [&](auto& queue) {
+        for (std::size_t i = 0; i < 8; ++i)
+          queue.submit(write_back_of(queue, *file, pattern(65536).substr(i * size, size), i * size));
+      };
+      INFO(size << " bytes");
+      CHECK(calls_for("syscr", with(order), reads) == expected);
+      try {
+        CHECK(calls_for("syscw", with(order), write_backs) == expected);
+      } catch (const asioq::write_back_error&) {  // sectors are larger here: each fails, as it would alone
+        CHECK(size != 4096);
+      }
+    }
+    CHECK((contents(reopen(*file, O_RDONLY)) == pattern(65536)));
+  });
+}
+
+TEST_CASE("what has to be on the disk one by one is not merged", "[merging][mount]") {
+  if (!are_counted()) return;
+  in_every_order([](asioq::execution_order order) {
+    const auto writes_to = [&](const descriptor& file) {
+      return calls_for("syscw", with(order), [&](auto& queue) {
+        for (std::size_t i = 0; i < 8; ++i) queue.submit(write_of(queue, file, "abcd", i * 4));
+      });
+    };
+    const auto reads_of = [&](const descriptor& file) {
+      return calls_for("syscr", with(order), [&](auto& queue) {
+        for (std::size_t i = 0; i < 8; ++i) queue.submit(read_of(queue, file, 4, i * 4));
+      });
+    };
+    for (const std::string type : {"ext4", "tmpfs"}) {
+      for (const bool sync : {false, true}) {
+        const std::optional<descriptor> file = file_on(type, sync);
+        if (!file) {
+          WARN("skipped: no " << type << " can be mounted");
+          continue;
+        }
+        INFO(type << (sync ? " -o sync" : ""));
+        CHECK(writes_to(*file) == (sync ? 8 : 1));
+        CHECK(reads_of(*file) == 1);
+        CHECK(writes_to(reopen(*file, O_RDWR | O_SYNC)) == 8);
+        CHECK(writes_to(reopen(*file, O_RDWR | O_DSYNC)) == 8);
+        int attributes = 0;
+        if (::ioctl(file->get(), FS_IOC_GETFLAGS, &attributes) != 0) continue;
+        attributes |= FS_SYNC_FL;
+        if (::ioctl(file->get(), FS_IOC_SETFLAGS, &attributes) != 0) continue;  // chattr +S
+        CHECK(writes_to(*file) == 8);
+        CHECK(reads_of(*file) == 1);
+      }
     }
   });
 }

@@ -88,3 +88,30 @@ TEST_CASE("an executor never sees more than one waiting task of a queue", "[allo
   sink.run_all();
   CHECK(drain(queue).size() == 90);
 }
+
+TEST_CASE("what was acknowledged is forgotten: after resume() a queue allocates nothing either",
+          "[allocation][latch]") {
+  asioq::thread_pool pool{1};
+  for (const auto order : {asioq::execution_order::strict, asioq::execution_order::as_if_serial}) {
+    for (const auto policy : {asioq::failure_policy::proceed, asioq::failure_policy::hold}) {
+      asioq::basic_asio_queue<asioq::thread_pool::executor_type> queue{
+          pool.executor(), {.buffer_size = 512, .order = order, .on_failure = policy}};
+      const descriptor file = temp_file();
+      const descriptor full = open_path("/dev/full", O_RDWR);
+      const auto round = [&] {
+        for (std::uint64_t i = 0; i < 20; ++i) {
+          queue.submit(write_of(queue, full, "x"));
+          static_cast<void>(queue.wait());
+          queue.resume();
+          for (int k = 0; k < 5; ++k) queue.submit(write_of(queue, file, "0123456789", i));
+          while (queue.wait()) {
+          }
+        }
+      };
+      round();
+      const long before = news;
+      round();
+      CHECK(news - before == 0);
+    }
+  }
+}

@@ -83,12 +83,9 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// Tries again to hand over a task if unfinished requests have neither task nor runner because the executor threw.
   void poll(std::uint64_t submitted) override {
-    /// running:    there is a runner. A compare-and-swap sets the flag, and only where it was clear, so there is at most
-    ///             one runner.
-    /// scheduled:  a task is with the executor and has not begun. The party that is about to hand the task over sets the
-    ///             flag, and the task clears it before it carries out anything, so at most one task is on its way.
-    ///
-    /// All interleavings of a few requests are searched in tests/model/strict_dispatcher.pml, which has the same names.
+    // Acquire: pairs with the release of the last runner, so that finished() is at least what that one has left.
+    if ((word_.load(std::memory_order_acquire) & (running | scheduled)) != 0 || finished() == submitted) return;
+    // No task, no runner: nothing else changes the word.
     word_.fetch_or(scheduled, std::memory_order_relaxed);
     try {
       hand_over();

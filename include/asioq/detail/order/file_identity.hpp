@@ -67,20 +67,33 @@ inline file_facts facts_of(int fd) noexcept {
   return facts;
 }
 
-/// A number that tells the file from a later one with the same inode number, made from the file system's handle; 0 if
-/// there is none. Source: name_to_handle_at(2).
-inline std::uint64_t generation_of([[maybe_unused]] int fd) noexcept {
-  std::uint64_t generation = 0;
+/// When the file was made, in nanoseconds; 0 if the file system does not say. Source: statx(2).
+inline std::uint64_t birth_of([[maybe_unused]] int fd) noexcept {
+#ifdef STATX_BTIME
+  struct statx status;
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 || (status.stx_mask & STATX_BTIME) == 0) return 0;
+  return static_cast<std::uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000U + status.stx_btime.tv_nsec;
+#else
+  return 0;
+#endif
+}
+
+/// What tells the file from a later one with the same inode number: its file handle or, where the file system hands out
+/// none (overlayfs for one), when it was made; 0 if neither is known. Source: name_to_handle_at(2).
+inline std::uint64_t generation_of(int fd) noexcept {
 #ifdef MAX_HANDLE_SZ
+  std::uint64_t generation = 0;
   alignas(::file_handle) std::array<std::byte, sizeof(::file_handle) + MAX_HANDLE_SZ> place{};
   auto* const handle = reinterpret_cast<::file_handle*>(place.data());
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount = 0;
-  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return 0;
+  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return birth_of(fd);
   for (unsigned i = 0; i < handle->handle_bytes; ++i)  // FNV-1a
     generation = (generation ^ std::to_integer<std::uint64_t>(place[sizeof(::file_handle) + i])) * 0x100000001b3U + 1;
-#endif
   return generation;
+#else
+  return birth_of(fd);
+#endif
 }
 
 }  // namespace asioq::detail

@@ -4,10 +4,12 @@
 
 namespace asioq::detail {
 
-/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is.
+/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is; zero if it is
+/// not a number.
 template <class To, class Rep, class Period>
 constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   using seconds = std::chrono::duration<double>;  // converts from all without overflow
+  if (seconds(from) != seconds(from)) return To::zero();
   if (seconds(from) >= seconds(To::max())) return To::max();
   if (seconds(from) <= seconds(To::min())) return To::min();
   return std::chrono::ceil<To>(from);

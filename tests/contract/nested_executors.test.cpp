@@ -1,0 +1,148 @@
+// Executors that run a task inside `execute` when they are called on a thread of their own: always, or now and then.
+#include "catch.hpp"
+#include "every_executor.hpp"
+#include "requests.hpp"
+#include "seed.hpp"
+
+#include <latch>
+
+using namespace asioq_test;
+
+namespace {
+
+/// A pool whose own threads run what they are given at once, or do so with some chance.
+class nesting_pool : public task_sink {
+ public:
+  nesting_pool(std::size_t threads, unsigned percent_inside, std::uint64_t seed)
+      : percent_inside_(percent_inside), random_(seed), pool_(threads) {}
+
+  void execute(asioq::task work) override {
+    if (depth_of_ == this && chooses_inside()) {
+      deepest_ = std::max(deepest_.load(), ++nesting_);
+      work();
+      --nesting_;
+      return;
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(work);
+    }
+    pool_.executor().execute(asioq::task{[](void* its) noexcept { static_cast<nesting_pool*>(its)->run_one(); }, this});
+  }
+
+  /// How deep `execute` has ever been inside itself.
+  [[nodiscard]] int deepest() const { return deepest_; }
+
+ private:
+  bool chooses_inside() {
+    const std::lock_guard lock(mutex_);
+    return random_() % 100 < percent_inside_;
+  }
+
+  void run_one() noexcept {
+    std::unique_lock lock(mutex_);
+    const asioq::task work = tasks_.front();
+    tasks_.pop_front();
+    lock.unlock();
+    depth_of_ = this;
+    work();
+    depth_of_ = nullptr;
+  }
+
+  static thread_local nesting_pool* depth_of_;  // the pool whose thread this is
+  static thread_local int nesting_;
+
+  const unsigned percent_inside_;
+  std::mutex mutex_;  // protects random_ and tasks_
+  std::mt19937_64 random_;
+  std::deque<asioq::task> tasks_;
+  std::atomic<int> deepest_ = 0;
+  asioq::thread_pool pool_;  // last: runs what is left
+};
+
+thread_local nesting_pool* nesting_pool::depth_of_ = nullptr;
+thread_local int nesting_pool::nesting_ = 0;
+
+template <class Body>
+void on_nesting_pools(Body body) {
+  in_every_order([&](asioq::execution_order order) {
+    for (const unsigned percent : {100U, 30U}) {
+      for (const std::size_t threads : {1U, 3U}) {
+        DYNAMIC_SECTION(threads << " threads that run " << percent << " % of their own tasks at once") {
+          nesting_pool sink{threads, percent, run_seed()};
+          body(world<custom_executor>{{&sink}, nullptr, true, order});
+          CHECK(sink.deepest() <= 2);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("60 000 requests that become ready at once need no deeper stack", "[nested]") {
+  constexpr std::uint64_t count = 60'000;
+  on_nesting_pools([](const auto& world) {
+    const descriptor null = open_path("/dev/null", O_WRONLY);
+    const descriptor file = temp_file_with("x");
+    auto queue = world.queue({.buffer_size = 1, .max_writebacks = count});
+    std::uint64_t wrong = 0;
+    queue.submit(fsync_of(queue, file));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      asioq::asio_request request = queue.get();
+      request.prepare_read(file.get(), 1, 0);
+      queue.submit(std::move(request));
+      if (i % 2 == 0) continue;  // half of them wait all the time
+      while (const asioq::asio_request done = queue.try_wait()) wrong += done.error() ? 1 : 0;
+    }
+    queue.sync();
+    while (const asioq::asio_request done = queue.wait()) wrong += done.error() ? 1 : 0;
+    CHECK(wrong == 0);
+    CHECK(queue.completed_through() == count + 1);
+    CHECK(queue.allocated_requests() == 0);
+  });
+}
+
+TEST_CASE("two queues on such an executor do not get in each other's way", "[nested]") {
+  on_nesting_pools([](const auto& world) {
+    const descriptor file = temp_file();
+    auto one = world.queue({.buffer_size = 64});
+    auto two = world.queue({.buffer_size = 64});
+    for (std::uint64_t i = 0; i < 500; ++i) {
+      one.submit(write_back_of(one, file, "one", i * 8));
+      two.submit(write_back_of(two, file, "two", i * 8 + 4));
+      if (i % 50 == 0) two.submit(fsync_of(two, file));
+    }
+    one.sync();
+    two.sync();
+    while (two.wait()) {
+    }
+    CHECK(contents(file).size() == 499 * 8 + 7);
+  });
+}
+
+TEST_CASE("a request that waits for what another of the queue sets going does not wait for ever", "[nested]") {
+  on_nesting_pools([](const auto& world) {
+    if (world.order == asioq::execution_order::strict) return;  // one after another they do not overlap
+    const pipe_ends there;
+    const pipe_ends back;
+    std::jthread echo([&] {  // what is written to one pipe can be read from the other
+      for (std::string text = there.take(4); !text.empty() && text != "stop"; text = there.take(4)) back.put(text);
+    });
+    {
+      auto queue = world.queue({.buffer_size = 64});
+      const descriptor file = temp_file_with("x");
+      for (int i = 0; i < 50; ++i) {
+        for (std::uint64_t k = 0; k < 4; ++k) queue.submit(write_of(queue, file, "abcd", k * 4));
+        queue.submit(write_of(queue, there.write_end, "ping"));
+        queue.submit(read_of(queue, back.read_end, 4));
+        if (i % 3 == 0) continue;
+        const std::vector<outcome> all = drain(queue);
+        CHECK(all.back().data == "ping");
+      }
+      CHECK_NOTHROW(queue.sync());
+      drain(queue);
+    }
+    there.put("stop");
+  });
+}
