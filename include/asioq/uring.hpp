@@ -317,7 +317,12 @@ class uring_context {
         entry.off = offset;
         break;
       case asio_op::allocate:
-        ::io_uring_prep_fallocate(&entry, operation.fd(), 0, offset, operation.length());
+        // As io_uring_prep_fallocate, whose numbers are signed in some versions of liburing and unsigned in others.
+        ::io_uring_prep_nop(&entry);
+        entry.opcode = IORING_OP_FALLOCATE;
+        entry.fd = operation.fd();
+        entry.off = offset;
+        entry.addr = operation.length();
         break;
       case asio_op::close:
         ::io_uring_prep_close(&entry, operation.fd());

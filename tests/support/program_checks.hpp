@@ -45,7 +45,8 @@ inline bool conflict(const program::step& first, const program::step& second, co
 /// Whether the syncs failed that had to: with the error of the oldest failed one of the same file that no resume() has
 /// acknowledged, and else for no other reason but that the disk said so.
 ///
-/// For disks on which all happens inside the calls of the queue's owner, so that it is known what a resume() acknowledges.
+/// For disks on which all happens inside the calls of the queue's owner, so that it is known what a resume()
+/// acknowledges.
 inline std::string check_syncs(const program& its, const history& tested, const playground& files,
                                std::size_t failures) {
   struct failed_sync {

@@ -36,8 +36,8 @@ struct returned {
   bool operator==(const returned&) const = default;
 };
 
-/// What a resume() has acknowledged: the failures of the requests below `least` for certain, those of requests from `most`
-/// on for certain not. In between it depends on when they finished.
+/// What a resume() has acknowledged: the failures of the requests below `least` for certain, those of requests from
+/// `most` on for certain not. In between it depends on when they finished.
 struct acknowledgement {
   std::size_t least = 0;
   std::size_t most = 0;
