@@ -6,6 +6,7 @@
 #include <asioq/detail/request/record.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace asioq::detail {
@@ -16,6 +17,7 @@ namespace asioq::detail {
 /// - a positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well: a write anywhere beyond moves the end, which the read would observe;
 /// - a positional write stands for its bytes and excludes all;
+/// - a positional transfer of no bytes stands for one: the kernel still refuses it after a close;
 /// - everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, what comes after a close, and everything on a pipe or a device that is no disk.
 ///
@@ -33,7 +35,7 @@ class hazards {
     const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
                                !(traits.writes && file.facts.appends);
     std::uint64_t begin = is_of_a_range ? record.offset : 0;
-    std::uint64_t end = is_of_a_range ? record.offset + record.length : file_end;
+    std::uint64_t end = is_of_a_range ? record.offset + std::max<std::size_t>(record.length, 1) : file_end;
     record.excludes = !is_of_a_range || traits.writes;
     if (!record.excludes && end > file.facts.size) {
       begin = std::min(begin, file.facts.size);
