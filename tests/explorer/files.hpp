@@ -24,8 +24,8 @@ enum class operation { read, write, sync, truncate, allocate, close };
 /// told apart by their arguments.
 constexpr bool is_transfer(operation what) noexcept { return what == operation::read || what == operation::write; }
 
-/// What the kernel does with calls that are no transfers: those of one file or descriptor come in the same order in each
-/// run, so they are told apart by their number.
+/// What the kernel does with calls that are no transfers. Those of one file or descriptor come in the same order in
+/// each run, so they are told apart by their number.
 struct call_plan {
   std::uint64_t fails = 0;       // bit n: the call number n ends with EIO before it has done anything
   std::uint64_t interrupts = 0;  // with EINTR, in the same way
