@@ -33,7 +33,8 @@ namespace asioq::detail {
 ///    everything younger. An exception needs no facts: the oldest unfinished request conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
 ///    requests name the descriptor, which must stay open that long; sizes are lower bounds, which older writes only
-///    raise, and which a truncate lowers when it is classified (or, while one is unfinished, are taken as 0).
+///    raise, and which a truncate lowers when it is classified, or for all files when it ends alone (while one is
+///    unfinished, the answers to questions are taken as 0).
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
 ///    or done. Whatever finishes frees a place in flight, and `next` takes the oldest that is ready. So the queue comes
 ///    to an end, even if no question is ever answered.
@@ -275,6 +276,8 @@ class schedule {
         other.progress = state::ready;
         ready_.push(other);
       });
+    } else if (record.op == asio_op::truncate) {
+      files_.cut_any(record.sequence, record.offset);  // it was never classified
     }
     leave_file(record);
   }
