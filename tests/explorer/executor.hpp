@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -36,15 +38,28 @@ struct task_pool {
   bool is_late = false;  // now and then keeps a task until the queue is gone
   std::vector<asioq::task> tasks;
   std::vector<asioq::task> late_tasks;
-  bool has_lost_its_queue = false;  // nobody may call execute() any more
-  bool is_closing = false;          // workers end when they have run all
+  bool is_slow = false;                    // a worker's call of execute() lasts as long as the owner sleeps
+  std::function<bool()> is_finished;       // or until this holds
+  std::map<std::string_view, int> depths;  // for each thread, tasks that run inside of each other
+  bool has_lost_its_queue = false;         // nobody may call execute() any more
+  bool is_closing = false;                 // workers end when they have run all
 
   void run(std::vector<asioq::task>& from) {
     const auto place = from.begin() + static_cast<std::ptrdiff_t>(schedule::choose(from.size()));
     const asioq::task next = *place;
     from.erase(place);
-    next();
+    run_here(next);
   }
+
+  /// A task that finds itself inside of another one of its queue has to leave, else the stack would overflow.
+  void run_here(asioq::task next) {
+    int& depth = depths[schedule::name()];
+    if (++depth > 2) schedule::found("%d tasks inside of each other", depth);
+    next();
+    --depth;
+  }
+
+  [[nodiscard]] bool may_return() const { return !is_slow || !schedule::sleeps("owner") || is_finished(); }
 
   /// What a worker does.
   void work() {
@@ -80,15 +95,16 @@ class explored_executor {
     const bool is_inside = std::string_view(schedule::name()).starts_with("worker");
     const bool at_once = pool_->how == manner::at_once || (pool_->how == manner::at_once_inside && is_inside) ||
                          (pool_->how == manner::mixed && schedule::choose(2) == 0);
-    if (at_once) {
-      work();
-      return;
-    }
-    if (pool_->is_late && schedule::choose(3) == 0)
+    if (at_once)
+      pool_->run_here(work);
+    else if (pool_->is_late && schedule::choose(3) == 0)
       pool_->late_tasks.push_back(work);
     else
       pool_->tasks.push_back(work);
     schedule::point("executed");
+    if (is_inside)
+      schedule::wait(
+          "execute lasts", [](const void* pool) { return static_cast<const task_pool*>(pool)->may_return(); }, pool_);
   }
 
   bool operator==(const explored_executor& other) const noexcept { return pool_ == other.pool_; }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -80,13 +81,16 @@ class program final : public observer {
     options_.max_writebacks = 1 + random_.below(3);
     options_.order = random_.one_in(2) ? asioq::execution_order::strict : asioq::execution_order::as_if_serial;
     options_.max_in_flight = 1 + random_.below(4);
-    options_.on_failure = random_.one_in(3) ? asioq::failure_policy::hold : asioq::failure_policy::proceed;
+    options_.on_failure = random_.one_in(2) ? asioq::failure_policy::hold : asioq::failure_policy::proceed;
     options_.on_lost_failure = [this](asioq::asio_request& request) { lose(request); };
     pool_.how = static_cast<manner>(random_.below(6));
     pool_.refuses = random_.one_in(4);
     pool_.is_late = random_.one_in(4);
+    pool_.is_slow = !is_strict() && random_.one_in(4);
     shortens_ = random_.one_in(2);
     fails_ = random_.one_in(2);
+    changes_files_ = random_.one_in(2);
+    is_about_sizes_ = changes_files_ && random_.one_in(3);
     operations_ = 3 + random_.below(9);
     is_never_inside_ = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
     stalls_ = random_.one_in(2);
@@ -120,12 +124,12 @@ class program final : public observer {
     return nullptr;
   }
 
-  void call_begins(operation what, int fd, transfer* request) override {
+  void call_begins(operation /*what*/, int /*fd*/, transfer* request) override {
     ++calls_;
     if (leaves_it_to_others_ && std::string_view(schedule::name()) == "owner")
       found("the owner carries out a request where it must not");
     if (calls_ > most_calls()) found("%zu calls at a time", calls_);
-    if (is_strict()) check_order(what, fd, static_cast<request_record*>(request));
+    if (is_strict()) check_order(static_cast<request_record*>(request));
   }
 
   /// A call that the owner has no need of lasts, while the owner sleeps.
@@ -135,6 +139,19 @@ class program final : public observer {
   }
 
   void call_ends(operation /*what*/, int /*fd*/, transfer* /*request*/) override { --calls_; }
+
+  void call_begins(operation what, int fd, std::uint64_t offset, std::size_t length) override {
+    request_record* const its = is_strict() && is_interrupted_ ? last_called_ : find_call(what, fd, offset, length);
+    if (its == nullptr || its->what != what || its->fd != fd)
+      found("a call that nobody has asked for, or too early, or too late");
+    last_called_ = its;
+    call_begins(what, fd, its);
+  }
+
+  void call_ends(operation what, int error) override {
+    is_interrupted_ = error == EINTR && what != operation::close;
+    --calls_;
+  }
 
  private:
   [[nodiscard]] bool is_strict() const noexcept { return options_.order == asioq::execution_order::strict; }
@@ -153,11 +170,21 @@ class program final : public observer {
     for (std::size_t i = 0; i < files; ++i) {
       simulated_file its;
       its.content = std::string(random_.below(40), static_cast<char>('A' + i));
-      if (fails_) its.failing_syncs = random_.next() & random_.next();
+      if (fails_) its.syncs.fails = random_.next() & random_.next();
+      its.syncs.interrupts = few();
+      its.resizes = {.fails = fails_ ? few() : 0, .interrupts = few()};
       the_system.files.push_back(std::move(its));
-      the_system.descriptors.push_back({i});
+      the_system.descriptors.push_back(opened(i, false));
     }
-    if (random_.one_in(2)) the_system.descriptors.push_back({random_.below(files), random_.one_in(4)});
+    while (the_system.descriptors.size() < files + 2 && random_.one_in(2))
+      the_system.descriptors.push_back(opened(random_.below(files), random_.one_in(4)));
+  }
+
+  /// Some bits of many.
+  std::uint64_t few() { return shortens_ ? random_.next() & random_.next() & random_.next() : 0; }
+
+  descriptor opened(std::size_t file, bool appends) {
+    return {.file = file, .appends = appends, .closes = {.fails = fails_ ? few() : 0, .interrupts = few()}};
   }
 
   /// While it lives, the owner is in a call that carries out no request.
@@ -177,6 +204,7 @@ class program final : public observer {
   void own() {
     {
       queue_type queue(explored_executor(pool_), options_);
+      pool_.is_finished = [&queue] { return queue.running_requests() == 0; };
       allocations_fail = random_.one_in(8);
       for (std::size_t i = 0; i < operations_; ++i) operate(queue);
       if (random_.one_in(3)) do_something_else(queue);
@@ -198,7 +226,7 @@ class program final : public observer {
   }
 
   void operate(queue_type& queue) {
-    switch (random_.below(15)) {
+    switch (is_about_sizes_ && random_.below(4) != 0 ? 15 : random_.below(16)) {
       case 0:
         if (!held_.empty()) {
           drop(std::move(held_.back()));
@@ -225,6 +253,9 @@ class program final : public observer {
         do_something_else(queue);
         break;
       case 7:
+        reopen(queue);
+        break;
+      case 8:
         if (!held_.empty()) {
           asioq::asio_request again = std::move(held_.back());
           held_.pop_back();
@@ -245,14 +276,30 @@ class program final : public observer {
     const int fd = first_fd + static_cast<int>(random_.below(the_system.descriptors.size()));
     std::uint64_t offset = random_.one_in(6) ? asioq::current_position : random_.below(40);
     const std::size_t length = random_.one_in(12) ? 0 : 1 + random_.below(16);
-    const std::size_t what = random_.below(8);
-    if (what == 7) {
-      if (random_.one_in(2))
-        request.prepare_fsync(fd);
-      else
-        request.prepare_fdatasync(fd);
-      return request;
+    std::size_t what = random_.below(changes_files_ ? 11 : 8);
+    // Behind a truncate reads and writes beyond the end, which are not to observe each other.
+    if (is_about_sizes_) what = std::array<std::size_t, 5>{0, 0, 5, 5, 8}[random_.below(5)];
+    if (is_about_sizes_ && offset == asioq::current_position) offset = random_.below(40);
+    switch (what) {
+      case 7:
+        if (random_.one_in(2))
+          request.prepare_fsync(fd);
+        else
+          request.prepare_fdatasync(fd);
+        return request;
+      case 8:
+        request.prepare_truncate(fd, random_.below(random_.one_in(2) ? 10 : 48));
+        return request;
+      case 9:
+        request.prepare_allocate(fd, 1 + random_.below(24), random_.below(40));
+        return request;
+      case 10:
+        request.prepare_close(fd);
+        return request;
+      default:
+        break;
     }
+    const std::size_t first = random_.one_in(3) ? random_.below(48) : 0;
     const bool is_read = what < 2;
     int where = fd;
     if (random_.one_in(2)) {  // continues the one before, if that was of the same kind
@@ -264,28 +311,63 @@ class program final : public observer {
     } else {
       ++texts_;
       for (std::size_t i = 0; i < length; ++i)
-        request.buffer()[i] = static_cast<std::byte>('a' + (texts_ + i * 5) % 26);
+        request.buffer()[first + i] = static_cast<std::byte>('a' + (texts_ + i * 5) % 26);
       if (what < 5)
         request.prepare_write_back(where, length, offset);
       else
         request.prepare_write(where, length, offset);
     }
+    if (first != 0) request.use_from(first);
     last_fd_ = where;
     last_end_ = offset == asioq::current_position ? offset : offset + length;
     return request;
+  }
+
+  static operation kind_of(asioq::asio_op op) {
+    switch (op) {
+      case asioq::asio_op::read:
+        return operation::read;
+      case asioq::asio_op::fsync:
+      case asioq::asio_op::fdatasync:
+        return operation::sync;
+      case asioq::asio_op::truncate:
+        return operation::truncate;
+      case asioq::asio_op::allocate:
+        return operation::allocate;
+      case asioq::asio_op::close:
+        return operation::close;
+      default:
+        return operation::write;
+    }
+  }
+
+  /// Opens a file, which gets a number that has been closed.
+  void reopen(queue_type& queue) {
+    const std::size_t which = random_.below(the_system.descriptors.size());
+    const int fd = first_fd + static_cast<int>(which);
+    const descriptor its = opened(random_.below(the_system.files.size()), random_.one_in(4));
+    schedule::point("open");
+    const auto finished = queue.completed_through();
+    const bool is_used = std::any_of(in_queue_.begin(), in_queue_.end(), [&](const request_record* one) {
+      return one->fd == fd && one->sequence >= finished;
+    });
+    if (the_system.descriptors[which].is_open || is_used) return;
+    the_system.descriptors[which] = its;
+    if (is_exact())
+      model_->open(fd, its);
+    else
+      opens_.push_back({submitted_, fd, its});
   }
 
   void submit(queue_type& queue, asioq::asio_request request) {
     using asioq::asio_op;
     request_record& its = records_.emplace_back();
     its.op = request.op();
-    its.what = its.op == asio_op::read                                    ? operation::read
-               : its.op == asio_op::fsync || its.op == asio_op::fdatasync ? operation::sync
-                                                                          : operation::write;
+    its.what = kind_of(its.op);
     its.fd = request.fd();
     its.offset = request.offset();
     its.length = request.length();
-    its.buffer = request.buffer().data();
+    its.buffer = request.data().data();
     its.sequence = submitted_;
     if (its.what == operation::write) its.text.assign(reinterpret_cast<const char*>(its.buffer), its.length);
     plan(its);
@@ -331,7 +413,7 @@ class program final : public observer {
 
   void plan(request_record& its) {
     its.plan = {};
-    if (its.length == 0) return;
+    if (its.length == 0 || !is_transfer(its.what)) return;
     if (shortens_) {
       for (std::size_t& most : its.plan.most)
         if (random_.one_in(3)) most = 1 + random_.below(its.length);
@@ -346,7 +428,9 @@ class program final : public observer {
     needs_ = all;
     if (!done && queue.running_requests() != 0) found("wait() has not waited");
     if (!done && is_exact() && !to_come_.empty()) found("wait() returns nothing, but there is something");
+    const bool has_failed = done && done.error();
     collect_kept(std::move(done));
+    if (has_failed && random_.one_in(2)) resume(queue);
   }
 
   void note_needs() {
@@ -358,9 +442,11 @@ class program final : public observer {
     if (pool_.is_late || pool_.how == manner::stuck || pool_.how == manner::starving) return;
     // What has been refused the owner has to offer again.
     if (pool_.refuses && !try_wait(queue)) return;
+    const bool is_slow = std::exchange(pool_.is_slow, false);
     schedule::wait(
         "something else", [](const void* its) { return static_cast<const queue_type*>(its)->running_requests() == 0; },
         &queue);
+    pool_.is_slow = is_slow;
   }
 
   /// Returns whether it has not thrown.
@@ -396,7 +482,7 @@ class program final : public observer {
       return;
     }
     // Those who starve may come in between the deadline and the return.
-    if (done && pool_.how != manner::starving && schedule::timed_out_alone() != timed_out)
+    if (done && pool_.how != manner::starving && !pool_.is_slow && schedule::timed_out_alone() != timed_out)
       found("a timed wait has slept until its deadline though the request has finished");
     collect_kept(std::move(done));
   }
@@ -457,12 +543,13 @@ class program final : public observer {
   /// For whoever looks into a finding.
   void describe() const {
     constexpr std::array<const char*, 6> manners{"workers", "at once", "at once inside", "mixed", "starving", "stuck"};
-    std::fprintf(stderr, "%s, %s, max_writebacks %zu, max_in_flight %zu, %zu requests a turn; executor: %s%s%s\n",
+    std::fprintf(stderr, "%s, %s, max_writebacks %zu, max_in_flight %zu, %zu requests a turn; executor: %s%s%s%s\n",
                  is_strict() ? "strict" : "as if serial",
                  options_.on_failure == asioq::failure_policy::hold ? "hold" : "proceed", options_.max_writebacks,
                  options_.max_in_flight, asioq::detail::requests_per_turn, manners[static_cast<std::size_t>(pool_.how)],
-                 pool_.refuses ? ", refuses" : "", pool_.is_late ? ", late" : "");
-    constexpr std::array<const char*, 6> names{"free", "read", "write", "write_back", "fsync", "fdatasync"};
+                 pool_.refuses ? ", refuses" : "", pool_.is_late ? ", late" : "", pool_.is_slow ? ", slow" : "");
+    constexpr std::array<const char*, 9> names{"free",      "read",     "write",    "write_back", "fsync",
+                                               "fdatasync", "truncate", "allocate", "close"};
     for (const request_record& one : records_)
       std::fprintf(stderr, "  %llu: %s of %zu bytes at %lld of %d, %zu moved, must be %zu and error %d%s%s%s\n",
                    static_cast<unsigned long long>(one.sequence), names[static_cast<std::size_t>(one.op)], one.length,
@@ -474,17 +561,19 @@ class program final : public observer {
 
   // What is checked.
 
-  void check_order(operation what, int fd, request_record* request) {
-    if (what == operation::sync) {
-      const auto place = std::find_if(in_queue_.begin(), in_queue_.end(), [&](const request_record* one) {
-        return one->what == what && one->fd == fd && one->sequence >= next_to_run_;
-      });
-      if (place == in_queue_.end()) found("a sync that nobody has asked for, or too early, or too late");
-      request = *place;
-    }
+  /// The request for which a call is made that is no transfer.
+  request_record* find_call(operation what, int fd, std::uint64_t offset, std::size_t length) {
+    const auto place = std::find_if(in_queue_.begin(), in_queue_.end(), [&](const request_record* one) {
+      return one->what == what && one->fd == fd && one->offset == offset && one->length == length &&
+             (!is_strict() || one->sequence >= next_to_run_);
+    });
+    return place == in_queue_.end() ? nullptr : *place;
+  }
+
+  void check_order(const request_record* request) {
     if (request->sequence < next_to_run_ && request->sequence + 1 != next_to_run_) found("requests run out of order");
     for (const request_record* const one : in_queue_)
-      if (one->sequence < request->sequence && one->what != operation::sync && one->progress != one->transferred)
+      if (one->sequence < request->sequence && one->progress != one->transferred)
         found("request %llu begins before request %llu has finished",
               static_cast<unsigned long long>(request->sequence), static_cast<unsigned long long>(one->sequence));
     next_to_run_ = request->sequence + 1;
@@ -544,7 +633,7 @@ class program final : public observer {
   static void note_result(const asioq::asio_request& done, request_record& its) {
     its.said_error = done.error().value();
     its.said_transferred = done.bytes_transferred();
-    if (its.what != operation::sync) its.said_data.assign(reinterpret_cast<const char*>(its.buffer), its.length);
+    if (is_transfer(its.what)) its.said_data.assign(reinterpret_cast<const char*>(its.buffer), its.length);
   }
 
   void check_result(const asioq::asio_request& done, const request_record& its) {
@@ -555,7 +644,7 @@ class program final : public observer {
     if (done.bytes_transferred() != its.transferred)
       found("request %llu has transferred %zu bytes, must be %zu", number, done.bytes_transferred(), its.transferred);
     const std::string& must_be = its.what == operation::read ? its.data : its.text;
-    if (its.what != operation::sync && std::memcmp(its.buffer, must_be.data(), must_be.size()) != 0)
+    if (is_transfer(its.what) && std::memcmp(its.buffer, must_be.data(), must_be.size()) != 0)
       found("request %llu has the wrong data", number);
     check_steps(its);
   }
@@ -564,7 +653,7 @@ class program final : public observer {
   void check_steps(const request_record& its) {
     const auto number = static_cast<unsigned long long>(its.sequence);
     if (its.is_in_kernel) found("request %llu has finished, but is still in the kernel", number);
-    if (its.what == operation::sync) return;
+    if (!is_transfer(its.what)) return;
     if (its.has_begun != its.is_carried_out)
       found("request %llu was carried out, or was not, against the rules", number);
     if (its.progress != its.transferred)
@@ -605,11 +694,14 @@ class program final : public observer {
   /// Carries out in the model what the queue has carried out.
   void follow() {
     auto next_resume = resumes_.begin();
+    auto next_open = opens_.begin();
     for (request_record& its : records_) {
       for (; next_resume != resumes_.end() && next_resume->next_request <= its.sequence; ++next_resume)
         look_back(next_resume->finished);
       const bool is_known = its.has_returned || its.is_lost;
-      const bool is_cancelled = its.what == operation::sync ? its.said_error == ECANCELED : !its.has_begun;
+      for (; next_open != opens_.end() && next_open->next_request <= its.sequence; ++next_open)
+        model_->open(next_open->fd, next_open->its);
+      const bool is_cancelled = is_transfer(its.what) ? !its.has_begun : its.said_error == ECANCELED;
       model_->follow(its, acknowledged_, is_cancelled);
       const auto number = static_cast<unsigned long long>(its.sequence);
       if (its.op == asioq::asio_op::write_back && its.error != 0 && !is_known && !its.may_be_reported)
@@ -623,6 +715,12 @@ class program final : public observer {
     }
   }
 
+  struct open_call {
+    std::uint64_t next_request;
+    int fd;
+    descriptor its;
+  };
+
   struct resume_call {
     std::uint64_t finished;
     std::uint64_t next_request;
@@ -633,6 +731,8 @@ class program final : public observer {
   task_pool pool_;
   bool shortens_ = false;
   bool fails_ = false;
+  bool changes_files_ = false;    // requests truncate, allocate and close
+  bool is_about_sizes_ = false;   // they do little else than truncate and what observes that
   bool is_never_inside_ = false;  // no task runs inside execute()
   bool stalls_ = false;           // see may_end(); requests are not merged then, since merged ones finish together
   std::size_t operations_ = 0;
@@ -646,17 +746,20 @@ class program final : public observer {
   std::uint64_t submitted_ = 0;
   std::uint64_t resume_looks_at_ = 0;
   std::vector<resume_call> resumes_;  // if not is_exact()
+  std::vector<open_call> opens_;      // likewise
   std::uint64_t acknowledged_ = 0;    // the owner has dealt with the failures of all requests before this one
   bool leaves_it_to_others_ = false;  // the owner is in a call that carries out no request
   std::size_t calls_ = 0;
   std::uint64_t next_to_run_ = 0;
+  request_record* last_called_ = nullptr;  // the request of the last call that was no transfer
+  bool is_interrupted_ = false;            // that call was interrupted
   std::uint64_t needs_ = all;  // the number of the youngest request that has to finish for the owner to go on
   std::size_t texts_ = 0;
   int last_fd_ = first_fd;
   std::uint64_t last_end_ = 0;
 };
 
-constexpr std::uint64_t schedules_of_a_program = 16;
+constexpr std::uint64_t schedules_of_a_program = 4;
 
 std::uint64_t first_seed() {
   if (const char* const wanted = std::getenv("ASIOQ_SEED")) return std::strtoull(wanted, nullptr, 10);

@@ -27,6 +27,12 @@ std::size_t next_part(const transfer_plan& plan, std::size_t calls, std::size_t 
   return std::min({limit, length - progress, plan.fails_at - progress});
 }
 
+int call_plan::next() noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << (calls++ % 64);
+  if ((interrupts & bit) != 0) return EINTR;
+  return (fails & bit) != 0 ? EIO : 0;
+}
+
 namespace {
 
 bool is_simulated(int fd) noexcept {
@@ -58,6 +64,7 @@ transfer& request_of(operation what, int fd, const iovec& part, std::uint64_t of
 
 /// Moves bytes of the one request; returns how many, or an errno value negated.
 ssize_t move(operation what, descriptor& where, transfer& its) noexcept {
+  if (!where.is_open) return -EBADF;
   std::string& content = the_system.files[where.file].content;
   if (its.length == its.progress) return 0;
   std::size_t part = next_part(its.plan, its.calls, its.progress, its.length);
@@ -122,16 +129,30 @@ std::span<const iovec> span_of(const iovec* parts, int count) noexcept {
   return {parts, static_cast<std::size_t>(count)};
 }
 
-int sync(int fd) noexcept {
-  schedule::point("sync");
-  the_system.its_observer->call_begins(operation::sync, fd, nullptr);
+/// A call that is no transfer; returns its error.
+int perform(operation what, int fd, std::uint64_t offset, std::size_t length) noexcept {
+  schedule::point("call");
+  the_system.its_observer->call_begins(what, fd, offset, length);
   schedule::point("in the kernel");
-  simulated_file& file = the_system.files[at(fd).file];
-  const bool fails = (file.failing_syncs >> (file.syncs++ % 64) & 1U) != 0;
-  schedule::point("synced");
-  the_system.its_observer->call_ends(operation::sync, fd, nullptr);
+  descriptor& where = at(fd);
+  simulated_file& file = the_system.files[where.file];
+  int error = EBADF;
+  if (where.is_open) {
+    call_plan& plan = what == operation::sync ? file.syncs : what == operation::close ? where.closes : file.resizes;
+    error = plan.next();
+    if (what == operation::close) where.is_open = false;
+    if (what == operation::truncate && error == 0) truncate(file.content, offset);
+    if (what == operation::allocate && error == 0) allocate(file.content, offset, length);
+  }
+  schedule::point("done");
+  the_system.its_observer->call_ends(what, error);
   schedule::point("out of the kernel");
-  return fails ? static_cast<int>(failure(EIO)) : 0;
+  return error;
+}
+
+int perform_or_set_errno(operation what, int fd, std::uint64_t offset = at_position) noexcept {
+  const int error = perform(what, fd, offset, 0);
+  return error == 0 ? 0 : static_cast<int>(failure(error));
 }
 
 }  // namespace
@@ -184,12 +205,27 @@ ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) {
 
 int fsync(int fd) {
   if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_fsync, fd));
-  return sync(fd);
+  return perform_or_set_errno(operation::sync, fd);
 }
 
 int fdatasync(int fd) {
   if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_fdatasync, fd));
-  return sync(fd);
+  return perform_or_set_errno(operation::sync, fd);
+}
+
+int ftruncate(int fd, off_t size) noexcept {
+  if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_ftruncate, fd, size));
+  return perform_or_set_errno(operation::truncate, fd, static_cast<std::uint64_t>(size));
+}
+
+int posix_fallocate(int fd, off_t offset, off_t length) {
+  if (!is_simulated(fd)) return ::syscall(SYS_fallocate, fd, 0, offset, length) == 0 ? 0 : errno;
+  return perform(operation::allocate, fd, static_cast<std::uint64_t>(offset), static_cast<std::size_t>(length));
+}
+
+int close(int fd) {
+  if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_close, fd));
+  return perform_or_set_errno(operation::close, fd);
 }
 
 int fcntl(int fd, int command, ...) {
@@ -199,6 +235,7 @@ int fcntl(int fd, int command, ...) {
   va_end(arguments);
   if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));
   schedule::point("fcntl");
+  if (!at(fd).is_open) return static_cast<int>(failure(EBADF));
   if (command != F_GETFL) return static_cast<int>(failure(EINVAL));
   return O_RDWR | (at(fd).appends ? O_APPEND : 0);
 }
@@ -206,6 +243,7 @@ int fcntl(int fd, int command, ...) {
 int fstat(int fd, struct stat* status) noexcept {
   if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_newfstatat, fd, "", status, AT_EMPTY_PATH));
   schedule::point("fstat");
+  if (!at(fd).is_open) return static_cast<int>(failure(EBADF));
   const descriptor& its = at(fd);
   const std::size_t size = the_system.files[its.file].content.size();
   *status = {};
@@ -221,6 +259,7 @@ int fstat(int fd, struct stat* status) noexcept {
 int fstatfs(int fd, struct statfs* status) noexcept {
   if (!is_simulated(fd)) return static_cast<int>(::syscall(SYS_fstatfs, fd, status));
   schedule::point("fstatfs");
+  if (!at(fd).is_open) return static_cast<int>(failure(EBADF));
   *status = {};
   status->f_type = the_system.can_merge ? 0xef53 : 0x65735546;  // ext4, FUSE
   status->f_bsize = 4096;
@@ -230,6 +269,7 @@ int fstatfs(int fd, struct statfs* status) noexcept {
 off_t lseek(int fd, off_t offset, int whence) noexcept {
   if (!is_simulated(fd)) return ::syscall(SYS_lseek, fd, offset, whence);
   schedule::point("lseek");
+  if (!at(fd).is_open) return failure(EBADF);
   descriptor& its = at(fd);
   if (whence != SEEK_CUR || offset != 0) return failure(EINVAL);
   return static_cast<off_t>(its.position);

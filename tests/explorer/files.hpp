@@ -18,7 +18,22 @@ namespace asioq_explorer {
 constexpr int first_fd = 1'000'000;
 constexpr std::uint64_t at_position = asioq::current_position;
 
-enum class operation { read, write, sync };
+enum class operation { read, write, sync, truncate, allocate, close };
+
+/// Whether it moves bytes between a buffer and the file. The others concern the whole file or its descriptor, and are
+/// told apart by their arguments.
+constexpr bool is_transfer(operation what) noexcept { return what == operation::read || what == operation::write; }
+
+/// What the kernel does with calls that are no transfers. Those of one file or descriptor come in the same order in
+/// each run, so they are told apart by their number.
+struct call_plan {
+  std::uint64_t fails = 0;       // bit n: the call number n ends with EIO before it has done anything
+  std::uint64_t interrupts = 0;  // with EINTR, in the same way
+  unsigned calls = 0;
+
+  /// The error of the next call.
+  int next() noexcept;
+};
 
 /// What the kernel does with the transfers of a request.
 struct transfer_plan {
@@ -51,11 +66,14 @@ class observer {
  public:
   /// The request whose buffer contains this byte; null if no queue has it.
   virtual transfer* find(const std::byte* data) = 0;
-  /// A call begins or ends; `request` is the first of those it is for. For a sync it is null.
+  /// A call for a transfer begins or ends; `request` is the first of those it is for.
   virtual void call_begins(operation what, int fd, transfer* request) = 0;
   /// Whether the kernel is done with the call.
   [[nodiscard]] virtual bool may_end(const transfer& request) const = 0;
   virtual void call_ends(operation what, int fd, transfer* request) = 0;
+  /// Another call begins or ends.
+  virtual void call_begins(operation what, int fd, std::uint64_t offset, std::size_t length) = 0;
+  virtual void call_ends(operation what, int error) = 0;
 
  protected:
   ~observer() = default;
@@ -64,14 +82,23 @@ class observer {
 /// A file, and a descriptor of one.
 struct simulated_file {
   std::string content;
-  std::uint64_t failing_syncs = 0;  // bit n: the sync number n fails, with EIO
-  unsigned syncs = 0;
+  call_plan syncs;
+  call_plan resizes;
 };
+
+/// What truncate and allocate do.
+inline void truncate(std::string& content, std::uint64_t size) { content.resize(static_cast<std::size_t>(size)); }
+inline void allocate(std::string& content, std::uint64_t offset, std::size_t length) {
+  const std::size_t end = static_cast<std::size_t>(offset) + length;
+  if (content.size() < end) content.resize(end);
+}
 
 struct descriptor {
   std::size_t file = 0;
   bool appends = false;
   std::size_t position = 0;
+  bool is_open = true;
+  call_plan closes;  // after an error it is closed all the same
 };
 
 /// All there is; of the current program.

@@ -44,6 +44,9 @@ class serial_model {
 
   [[nodiscard]] const std::string& content(std::size_t file) const { return files_[file].content; }
 
+  /// The owner has opened another file, and got this number.
+  void open(int fd, const descriptor& its) { descriptors_[static_cast<std::size_t>(fd - first_fd)] = its; }
+
   /// The next request, whose owner has dealt with the failures of all requests before `acknowledged`.
   void run(request_record& its, std::uint64_t acknowledged) {
     const bool is_held = on_failure_ == asioq::failure_policy::hold && held_since_.counts(acknowledged);
@@ -74,10 +77,15 @@ class serial_model {
   };
 
   void carry_out(request_record& its, std::uint64_t acknowledged) {
-    if (its.what == operation::sync)
+    its.is_carried_out = true;
+    if (!at(its).is_open)
+      its.error = EBADF;
+    else if (its.what == operation::sync)
       sync(its, acknowledged);
-    else
+    else if (is_transfer(its.what))
       transfer_all(its);
+    else
+      perform(its);
   }
 
   descriptor& at(const request_record& its) { return descriptors_[static_cast<std::size_t>(its.fd - first_fd)]; }
@@ -85,17 +93,35 @@ class serial_model {
   void sync(request_record& its, std::uint64_t acknowledged) {
     const std::size_t which = at(its).file;
     failure& last = failed_syncs_[which];
-    if (!last.counts(acknowledged)) {
-      its.is_carried_out = true;
-      simulated_file& file = files_[which];
-      const bool fails = (file.failing_syncs >> (file.syncs++ % 64) & 1U) != 0;
-      last = {fails ? EIO : 0, its.sequence};
-    }
+    if (last.counts(acknowledged))
+      its.is_carried_out = false;
+    else
+      last = {until_not_interrupted(files_[which].syncs), its.sequence};
     its.error = last.error;
   }
 
+  static int until_not_interrupted(call_plan& plan) {
+    for (;;)
+      if (const int error = plan.next(); error != EINTR) return error;
+  }
+
+  void perform(request_record& its) {
+    simulated_file& file = files_[at(its).file];
+    if (its.what == operation::close) {
+      at(its).is_open = false;
+      const int error = at(its).closes.next();
+      its.error = error == EINTR ? 0 : error;
+      return;
+    }
+    its.error = until_not_interrupted(file.resizes);
+    if (its.error != 0) return;
+    if (its.what == operation::truncate)
+      truncate(file.content, its.offset);
+    else
+      allocate(file.content, its.offset, its.length);
+  }
+
   void transfer_all(request_record& its) {
-    its.is_carried_out = true;
     descriptor& where = at(its);
     std::string& content = files_[where.file].content;
     const bool moves_position = its.offset == at_position;

@@ -75,6 +75,20 @@ TEST_CASE("fsyncs that fail early do not fail an older one of another file", "[i
   CHECK(engine.held.empty());
 }
 
+TEST_CASE("a close comes after a transfer of no bytes", "[io_executor]") {
+  const descriptor file = temp_file_with("abc");
+  scripted_engine engine;
+  asioq::basic_asio_queue<scripted_executor> queue{{&engine}, as_if_serial};
+  const bool writes = GENERATE(true, false);
+  queue.submit(writes ? write_of(queue, file, "", 1) : read_of(queue, file, 0, 1));
+  asioq::asio_request close = queue.get();
+  close.prepare_close(file.get());
+  queue.submit(std::move(close));
+  CHECK(engine.held.size() == 1);
+  engine.script = {{file.get(), 0}, {file.get(), 0}};
+  CHECK(drain(queue).size() == 2);
+}
+
 TEST_CASE("what has been completed counts though the executor throws then", "[io_executor]") {
   const descriptor file = temp_file();
   scripted_engine engine;

@@ -120,9 +120,16 @@ class concurrent_dispatcher final : public task_dispatcher {
     }
     settle(lock);
     // The owner must not depend on when the executor runs the other tasks.
-    const bool leaves_owner_alone = order_.has_next_to_finish();
+    wake_owner_if_alone(lock);
+  }
+
+  /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks for a
+  /// while.
+  void wake_owner_if_alone(lock_type& lock) noexcept {
+    if (!wake_.is_armed() || !order_.has_next_to_finish()) return;
     lock.unlock();
-    if (leaves_owner_alone) wake_.tell_anyway();
+    wake_.tell_anyway();
+    lock.lock();
   }
 
   /// Owner: carries out the request that has to finish first, if no worker has begun it. Returns whether anything has
@@ -223,6 +230,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     if (!needs_task(here)) return false;
     caller self{this_thread(), handing_over_};
     handing_over_ = &self;
+    wake_owner_if_alone(lock);
     bool ran_inside = false;
     try {
       while (needs_task(here) && !ran_inside) {

@@ -77,6 +77,14 @@ class file_table {
     }
   }
 
+  /// The same where the file is not known: it may be any of these.
+  void cut_any(std::uint64_t sequence, std::uint64_t size) noexcept {
+    for (open_file& other : files_) {
+      other.sized_after = sequence;
+      other.facts.size = std::min(other.facts.size, size);
+    }
+  }
+
   /// One unfinished request fewer names the descriptor.
   void release(int fd) noexcept {
     const auto place = find(fd);

@@ -6,6 +6,7 @@
 #include <asioq/detail/request/record.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace asioq::detail {
@@ -16,6 +17,7 @@ namespace asioq::detail {
 /// - A positional read stands for its bytes and excludes writers. If it may reach the end of the file, it stands for
 ///   everything from there on as well, since a write anywhere beyond moves the end, which the read would observe.
 /// - A positional write stands for its bytes and excludes all.
+/// - A positional transfer of no bytes stands for one, since the kernel still refuses it after a close.
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, what comes after a close, and everything on a stream.
 ///
@@ -33,7 +35,6 @@ class hazards {
     const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
                                !(traits.writes && file.facts.appends);
     std::uint64_t begin = is_of_a_range ? record.offset : 0;
-    // One byte at least: a transfer of nothing can tell whether its descriptor has been closed.
     std::uint64_t end = is_of_a_range ? record.offset + std::max<std::uint64_t>(record.length, 1) : file_end;
     record.excludes = !is_of_a_range || traits.writes;
     if (!record.excludes && end > file.facts.size) {

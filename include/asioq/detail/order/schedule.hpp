@@ -33,8 +33,8 @@ namespace asioq::detail {
 ///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
 ///    requests name the descriptor, which must stay open that long. Sizes are lower bounds: older writes only raise
-///    them, a truncate lowers them when it is classified, and what is learnt while a truncate is unfinished counts as
-///    0.
+///    them, and a truncate lowers them when it is classified, or for all files when it ends alone. What is learnt while
+///    a truncate is unfinished counts as 0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
 ///    or done. Each request that ends frees a place in flight, and `next` takes the oldest that is ready. So every
 ///    request ends, even if no question is ever answered.
@@ -276,6 +276,8 @@ class schedule {
         other.progress = state::ready;
         ready_.push(other);
       });
+    } else if (record.op == asio_op::truncate) {
+      files_.cut_any(record.sequence, record.offset);  // it was never classified
     }
     leave_file(record);
   }

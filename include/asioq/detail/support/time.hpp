@@ -4,8 +4,8 @@
 
 namespace asioq::detail {
 
-/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is; zero if it is
-/// not a number.
+/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is, and zero if it
+/// is not a number.
 template <class To, class Rep, class Period>
 constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   using seconds = std::chrono::duration<double>;  // converts from all without overflow
