@@ -17,7 +17,8 @@ namespace asioq {
 /// throws must not have taken the task: `submit` then throws the same exception and the caller keeps the request.
 ///
 /// `execute` must not wait for another task. A queue calls it from its owner's thread or from inside one of its tasks,
-/// usually not for each request: one task serves whatever has been submitted by the time it runs.
+/// usually not for each request: one task serves whatever has been submitted by the time it runs. Inside a task it may
+/// run the new task at once, but should not run those of other queues, for which the first queue would have to wait.
 template <class T>
 concept executor = std::copy_constructible<T> && std::equality_comparable<T> &&
                    requires(const T& target, task work) { target.execute(work); };

@@ -2,6 +2,7 @@
 
 #include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/sync.hpp>
+#include <asioq/options.hpp>
 
 #include <atomic>
 #include <cstddef>
