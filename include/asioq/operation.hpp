@@ -34,7 +34,7 @@ namespace detail {
 
 /// The row of the table for `op`. The switch has no default, so the compiler names this place when an operation is
 /// added.
-consteval operation_traits row_of(asio_op op) {
+constexpr operation_traits row_of(asio_op op) {
   switch (op) {
     case asio_op::free:
       return {.name = "nothing"};
@@ -58,11 +58,12 @@ consteval operation_traits row_of(asio_op op) {
   return {.name = "unknown"};
 }
 
-inline constexpr std::array operation_table = {
-    row_of(asio_op::free),       row_of(asio_op::read),     row_of(asio_op::write),
-    row_of(asio_op::write_back), row_of(asio_op::fsync),    row_of(asio_op::fdatasync),
-    row_of(asio_op::truncate),   row_of(asio_op::allocate), row_of(asio_op::close)};
-static_assert(operation_table.size() == static_cast<std::size_t>(asio_op::close) + 1);
+/// The rows by the number of their operation, so that a look-up has no branch.
+inline constexpr auto operation_table = [] {
+  std::array<operation_traits, 16> rows{};
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = row_of(static_cast<asio_op>(i));
+  return rows;
+}();
 
 }  // namespace detail
 
