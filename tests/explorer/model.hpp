@@ -65,7 +65,7 @@ class serial_model {
       its.error = ECANCELED;
     else
       carry_out(its, acknowledged);
-    if (its.error != 0 && !is_held) held_since_ = {its.error, its.sequence};
+    if (its.error != 0 && !is_cancelled) held_since_ = {its.error, its.sequence};
   }
 
  private:
