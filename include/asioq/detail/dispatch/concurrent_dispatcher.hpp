@@ -57,7 +57,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
-    if (help() || spin_.until([&] { return finished() >= target; })) return;
+    if (help() || spin(target)) return;
     lock_type lock(mutex_);
     if (finished() != seen || order_.has_next_to_finish()) return;
     wake_.arm(target);
@@ -66,7 +66,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
-    if (spin_.until([&] { return finished() >= target; })) return;
+    if (spin(target)) return;
     lock_type lock(mutex_);
     if (finished() != seen) return;
     wake_.arm(target);

@@ -26,16 +26,13 @@ class io_dispatcher final : public dispatcher {
 
   void submit(request_record& record) override {
     order_.add(record);
-    submitting_ = &record;
     try {
       start_requests();
     } catch (...) {
-      submitting_ = nullptr;
       publish();
       if (order_.withdraw(record)) throw;
       return;
     }
-    submitting_ = nullptr;
     publish();
   }
 
@@ -80,7 +77,7 @@ class io_dispatcher final : public dispatcher {
         record->from = 0;
         start_step(*record);
       } catch (...) {
-        order_.put_back(*record, record == submitting_);
+        order_.put_back(*record);
         throw;
       }
     }
@@ -91,7 +88,7 @@ class io_dispatcher final : public dispatcher {
     record.on_complete(step_completed, this);
     record.describe(record.op == asio_op::write_back ? asio_op::write : record.op, record.fd,
                     transfers ? record.data + record.from : nullptr, record.length - record.from,
-                    record.at_position() ? record.offset : record.offset + record.from);
+                    offset_from(record, record.from));
     executor_.start(record);
   }
 
@@ -158,7 +155,6 @@ class io_dispatcher final : public dispatcher {
   const Executor& executor_;  // the queue's
   schedule order_;
   file_probe probe_;
-  request_record* submitting_ = nullptr;  // the request that submit() is about to take
 };
 
 }  // namespace asioq::detail

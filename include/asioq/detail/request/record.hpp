@@ -26,7 +26,7 @@ struct request_values {
   [[nodiscard]] const operation_traits& traits() const noexcept { return traits_of(op); }
 };
 
-/// The result of one submission of a request.
+/// What else a dispatcher needs to know of a request: with `request_values`, one cache line.
 struct request_outcome {
   // Set by the dispatcher, read by the owner once the request has finished.
   std::size_t transferred = 0;
