@@ -8,6 +8,7 @@
 #include <asioq/detail/support/spin.hpp>
 #include <asioq/detail/support/task_ring.hpp>
 #include <asioq/executor.hpp>
+#include <asioq/task.hpp>
 
 #include <unistd.h>
 

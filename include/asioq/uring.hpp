@@ -7,11 +7,13 @@
 
 #if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
 
+#include <asioq/asio_op.hpp>
 #include <asioq/default_executor.hpp>
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/detail/transfer/uring_step.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
 #include <liburing.h>
@@ -20,11 +22,9 @@
 #include <cassert>
 #include <cerrno>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <system_error>
-#include <utility>
 #include <variant>
 
 namespace asioq {

@@ -1,11 +1,17 @@
 #pragma once
 
+#include <asioq/detail/dispatch/executor_reference.hpp>
 #include <asioq/detail/dispatch/task_dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/detail/transfer/batch.hpp>
 #include <asioq/detail/transfer/merging.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
 #include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/io_operation.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/dispatch/carry_out.hpp>
+#include <asioq/detail/dispatch/executor_reference.hpp>
 #include <asioq/detail/dispatch/task_dispatcher.hpp>
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>

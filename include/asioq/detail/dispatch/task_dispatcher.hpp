@@ -5,6 +5,7 @@
 #include <asioq/detail/support/spin.hpp>
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/detail/support/wake.hpp>
+#include <asioq/task.hpp>
 
 #include <algorithm>
 #include <atomic>

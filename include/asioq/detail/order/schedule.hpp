@@ -1,9 +1,11 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/hazards.hpp>
 #include <asioq/detail/order/ready_queue.hpp>
+#include <asioq/detail/order/waiting_list.hpp>
 #include <asioq/detail/request/fifo.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/detail/transfer/merging.hpp>

@@ -2,6 +2,7 @@
 
 #include <asioq/asio_op.hpp>
 #include <asioq/detail/request/range.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/operation.hpp>
 #include <asioq/options.hpp>
