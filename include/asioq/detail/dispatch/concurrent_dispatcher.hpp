@@ -129,8 +129,8 @@ class concurrent_dispatcher final : public task_dispatcher {
     wake_owner_if_alone(lock);
   }
 
-  /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks for a
-  /// while.
+  /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks
+  /// for a while.
   void wake_owner_if_alone(lock_type& lock) noexcept {
     if (!wake_.is_armed() || !order_.has_next_to_finish()) return;
     lock.unlock();
