@@ -168,7 +168,7 @@ class compilation final : public worker {
 std::string system_headers() {
   std::set<std::string> lines;
   for (const auto& file : fs::recursive_directory_iterator(ASIOQ_SOURCE_ROOT "/include/asioq")) {
-    if (!file.is_regular_file() || file.path().filename() == "uring.hpp") continue;
+    if (!file.is_regular_file() || file.path().filename().string().starts_with("uring")) continue;
     std::ifstream text(file.path());
     for (std::string line; std::getline(text, line);)
       if (line.starts_with("#include <") && !line.starts_with("#include <asioq/")) lines.insert(line + "\n");

@@ -144,7 +144,7 @@ class queues_one_after_another final : public worker {
   }
 
  private:
-  asioq::default_executor pool_;  // stays: nobody is to wait for threads to start
+  asioq::default_executor pool_;  // stays, so that no run waits for threads to start
 };
 
 template <class Use>

@@ -327,7 +327,7 @@ int main(int argc, char** argv) try {
   std::fprintf(stderr, "random_read: %s (--help shows all options)\n", error.what());
   return 2;
 } catch (const std::bad_alloc&) {
-  std::fprintf(stderr, "random_read: there is not enough memory for so many buffers\n");
+  std::fprintf(stderr, "random_read: there is not enough memory for these buffers\n");
   return 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "random_read: %s\n", error.what());

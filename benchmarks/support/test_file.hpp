@@ -9,7 +9,7 @@ namespace bench {
 
 class test_file {
  public:
-  /// Makes it in the folder, of so many bytes, and makes it durable, so that the disk is at rest.
+  /// Makes it in the folder, with that many bytes, and makes it durable, so that the disk is at rest.
   test_file(const std::filesystem::path& folder, std::uint64_t size);
   test_file(const test_file&) = delete;
   test_file& operator=(const test_file&) = delete;

@@ -16,7 +16,7 @@ class worker {
   worker& operator=(const worker&) = delete;
   virtual ~worker() = default;
 
-  /// Begins and completes so many requests. Throws if one fails.
+  /// Begins and completes that many requests. Throws if one fails.
   virtual void run(std::size_t requests) = 0;
 
   /// Seconds that `run` takes. For those that time themselves to override.

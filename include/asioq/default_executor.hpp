@@ -3,6 +3,8 @@
 /// @file
 /// The executor of `asio_queue`: one pool for all queues of the program that name no other.
 
+#include <asioq/executor.hpp>
+#include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>
 
 #include <unistd.h>

@@ -13,8 +13,8 @@ namespace asioq {
 /// Thrown by `sync()` and by `submit()` of a write-back while a failed write-back has not been collected with `wait()`.
 ///
 /// `code()` is the error of the oldest such write-back; the members say which one it was. Its handle, with the data
-/// that was not written, is returned by `wait()`. Visible outside of its shared object in any case, or another one
-/// could not catch it.
+/// that was not written, is returned by `wait()`. The class has default visibility whatever the compiler's flags are,
+/// so that another shared object can catch it.
 class [[gnu::visibility("default")]] write_back_error : public std::system_error {
  public:
   /// The write-back of `length` bytes at `offset` to `fd` failed with `code`.

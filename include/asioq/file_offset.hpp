@@ -7,8 +7,8 @@
 
 namespace asioq {
 
-/// The type of `current_position`. It becomes a number where offsets are kept as numbers; that one number above 2^63 -
-/// 1 is valid as an offset, so what `offset()` returns can be prepared again.
+/// The type of `current_position`, which converts to a number, so an offset can be kept as one. No other number above
+/// the largest offset is valid as an offset. So what `offset()` returns can be prepared again.
 struct current_position_t {
   explicit current_position_t() = default;
 

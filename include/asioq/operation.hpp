@@ -4,6 +4,7 @@
 /// What is known of each operation, in one table, and the function that performs one.
 
 #include <asioq/asio_op.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/io_operation.hpp>
 
 #include <fcntl.h>

@@ -47,7 +47,7 @@ struct queue_options {
   /// destructor prints a message to stderr and, unless the program already knows of a failure (see
   /// `~basic_asio_queue`), calls `std::terminate()`.
   std::function<void(asio_request&)> on_lost_failure = {};
-  /// Most requests that the queue makes, idle ones included; 0 means no limit. Beyond it `get()` throws
+  /// How many requests the queue makes at most, idle ones included; 0 means no limit. Beyond it `get()` throws
   /// `std::errc::not_enough_memory` and `try_get()` returns an empty handle.
   std::size_t max_requests = 0;
 };

@@ -7,11 +7,13 @@
 #include <asioq/detail/dispatch/make_dispatcher.hpp>
 #include <asioq/detail/request/ledger.hpp>
 #include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/detail/support/time.hpp>
 #include <asioq/error.hpp>
 #include <asioq/fwd.hpp>
+#include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 #include <asioq/request.hpp>
 
@@ -97,29 +99,27 @@ class basic_asio_queue {
   /// Waits until all has finished. For each failure that would lose data and was never reported it calls
   /// `queue_options::on_lost_failure`; without that, it prints a message and calls `std::terminate()`.
   ///
-  /// It prints the message and does not terminate if the owner has been told of a failure since the last `resume()`, by
-  /// a `write_back_error` or by a handle that came back, or if an exception that began after the queue was made is
-  /// unwinding: the program then knows that something went wrong.
+  /// It prints the message and does not terminate if the program already knows that something went wrong. It does if,
+  /// since the last `resume()`, a `write_back_error` or a handle that came back has told the owner of a failure, or if
+  /// an exception that began after the queue was made is unwinding.
   ~basic_asio_queue() {
     finish_all();
     is_closing_ = true;
-    const bool is_silent = !ledger_.owner_was_told() && std::uncaught_exceptions() <= exceptions_before_;
+    const bool must_terminate = !ledger_.owner_was_told() && std::uncaught_exceptions() <= exceptions_before_;
     while (detail::request_record* const record = ledger_.collect()) {
       asio_request request(*record);
-      if (detail::ledger::is_loss(*record)) report_loss(request, is_silent);
+      if (detail::ledger::is_loss(*record)) report_loss(request, must_terminate);
     }
     dispatcher_.leave();
     pool_.close();
   }
 
-  /// An unused request with a buffer of `options().buffer_size` bytes. Recycles, else allocates: then it may throw
-  /// `std::bad_alloc` or what the allocator throws, and the queue has not changed. Never blocks. Throws
-  /// `std::system_error` (`std::errc::not_enough_memory`) if there are `options().max_requests` requests, and none of
-  /// them is idle.
+  /// An unused request with a buffer of `options().buffer_size` bytes. Never blocks. If it finds nothing to recycle it
+  /// allocates, and may throw what the allocator throws, changing nothing. Throws `std::system_error`
+  /// (`std::errc::not_enough_memory`) if there are `options().max_requests` requests, and none of them is idle.
   [[nodiscard]] asio_request get() {
     asio_request request = try_get();
-    if (!request)
-      detail::refuse(std::errc::not_enough_memory, "asioq: all of the queue's max_requests requests are in use");
+    if (!request) detail::refuse(std::errc::not_enough_memory, "asioq: all max_requests requests are in use");
     return request;
   }
 
@@ -148,9 +148,7 @@ class basic_asio_queue {
     detail::request_record& record = request.record();
     if (record.home != &pool_) detail::refuse("asioq: the request belongs to another queue");
     if (record.op == asio_op::free) detail::refuse("asioq: nothing is prepared in the request");
-    if (is_closing_)
-      detail::refuse(std::errc::operation_not_permitted,
-                     "asioq: nothing can be submitted to a queue that is being destroyed");
+    if (is_closing_) detail::refuse(std::errc::operation_not_permitted, "asioq: the queue is being destroyed");
     if (record.op == asio_op::write_back) make_room();
     const detail::submission before =
         record.begin({.sequence = ledger_.entered(), .acknowledged = ledger_.acknowledged()});
@@ -221,7 +219,7 @@ class basic_asio_queue {
     throw_if_write_back_failed();
   }
 
-  /// Says that the caller has dealt with the failures of all requests that have finished up to now: what is submitted
+  /// Says that the caller has dealt with the failures of all requests that have finished up to now. What is submitted
   /// from here on runs again under `failure_policy::hold`, and fsync asks the kernel again. A failure of a request that
   /// is still running counts when it comes. Without effect if nothing has failed since the last time.
   void resume() {
@@ -264,7 +262,7 @@ class basic_asio_queue {
   /// A copy of its allocator.
   [[nodiscard]] Allocator get_allocator() const noexcept { return pool_.allocator(); }
 
-  /// For the caller, to count the parts of the program that share this queue, for example. The queue does not read it.
+  /// For the caller, to count the parts of the program that share this queue, for example. The queue never reads it.
   std::size_t use_count = 0;
 
  private:
@@ -323,7 +321,7 @@ class basic_asio_queue {
     }
   }
 
-  void report_loss(asio_request& request, bool is_silent) noexcept {
+  void report_loss(asio_request& request, bool must_terminate) noexcept {
     if (options_.on_lost_failure) {
       options_.on_lost_failure(request);
       return;
@@ -332,10 +330,10 @@ class basic_asio_queue {
         stderr,
         "asioq: a queue is destroyed with a failure that was not reported: %s of %zu bytes, descriptor %d: %s\n",
         traits_of(request.op()).name, request.length(), request.fd(), request.error().message().c_str());
-    if (is_silent) std::terminate();
+    if (must_terminate) std::terminate();
   }
 
-  // All for the owner only. What it shares with other threads is in dispatcher_ and pool_.
+  // For the owner only. What it shares with other threads is in dispatcher_ and pool_.
   queue_options options_;
   Executor executor_;               // constant
   pool_type& pool_;                 // all requests

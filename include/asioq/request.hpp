@@ -3,8 +3,11 @@
 /// @file
 /// The request handle: a buffer, what to do with it, and how it went.
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/refuse.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>
 
 #include <cstddef>

@@ -3,10 +3,12 @@
 /// @file
 /// Threads that run the requests of any number of queues.
 
+#include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/signals.hpp>
 #include <asioq/detail/support/spin.hpp>
 #include <asioq/detail/support/task_ring.hpp>
 #include <asioq/executor.hpp>
+#include <asioq/task.hpp>
 
 #include <unistd.h>
 
@@ -16,7 +18,6 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -61,7 +62,7 @@ class thread_pool {
   /// (`std::system_error`); the workers started before are then joined.
   explicit thread_pool(std::size_t threads) : thread_pool() {
     // From here on the destructor runs if something is thrown.
-    if (threads == 0) throw std::invalid_argument("asioq: a thread pool needs at least one thread");
+    if (threads == 0) detail::refuse("asioq: a thread pool needs at least one thread");
     crew_->places = std::make_unique<crew::place[]>(threads);
     crew_->workers.reserve(threads);
     const detail::signals_blocked in_workers;

@@ -7,27 +7,24 @@
 
 #if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
 
+#include <asioq/asio_op.hpp>
 #include <asioq/default_executor.hpp>
+#include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/single_user.hpp>
+#include <asioq/detail/transfer/uring_step.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
-#include <fcntl.h>
 #include <liburing.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <system_error>
-#include <utility>
 #include <variant>
 
 namespace asioq {
@@ -87,7 +84,7 @@ class uring_context {
   /// too old), ENOMEM (RLIMIT_MEMLOCK), EMFILE (no descriptor left), EAGAIN (RLIMIT_NPROC is 0, so that the kernel
   /// would never begin some operations).
   explicit uring_context(unsigned entries) {
-    if (entries == 0 || entries > most_entries) throw std::invalid_argument("asioq: a ring has 1 to 32768 entries");
+    if (entries == 0 || entries > most_entries) detail::refuse("asioq: a ring has 1 to 32768 entries");
     if (const int error = set_up(entries); error != 0)
       throw std::system_error(error, std::system_category(), "asioq: cannot set up io_uring");
   }
@@ -115,30 +112,12 @@ class uring_context {
   }
 
  private:
-  static constexpr unsigned most_entries = 32768;   // the kernel's limit
-  static constexpr unsigned char op_truncate = 55;  // IORING_OP_FTRUNCATE (Linux 6.9), which liburing 2.3 does not name
+  static constexpr unsigned most_entries = 32768;  // the kernel's limit
   static constexpr unsigned batch = 8;
   static constexpr unsigned inline_batch = 64;
   static constexpr std::int64_t patience = 3;  // refusals of one operation before a pause or the owner's own call
-  static constexpr std::size_t longest_step = 0x7ffff000;  // MAX_RW_COUNT of the kernel, for pages of 4 KiB
   static constexpr auto shortest_pause = std::chrono::milliseconds{1};
   static constexpr int most_doublings = 6;  // of the pause
-
-  /// Operations linked by `next`, first in, first out.
-  class operation_list {
-   public:
-    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-    void push(io_operation& operation) noexcept {
-      operation.next = nullptr;
-      (first_ == nullptr ? first_ : last_->next) = &operation;
-      last_ = &operation;
-    }
-    io_operation& pop() noexcept { return *std::exchange(first_, first_->next); }
-
-   private:
-    io_operation* first_ = nullptr;
-    io_operation* last_ = nullptr;  // if there is a first
-  };
 
   int set_up(unsigned entries) noexcept {
     if (const int result = ::io_uring_queue_init(entries, &ring_, 0); result < 0) return -result;
@@ -146,7 +125,7 @@ class uring_context {
     if (::io_uring_probe* probe = ::io_uring_get_probe_ring(&ring_)) {
       const auto supports = [&](int operation) { return ::io_uring_opcode_supported(probe, operation) != 0; };
       if (supports(IORING_OP_READ) && supports(IORING_OP_WRITE) && supports(IORING_OP_FSYNC)) error = 0;
-      truncates_ = supports(op_truncate);
+      truncates_ = supports(detail::uring::op_truncate);
       ::io_uring_free_probe(probe);
     }
     // Waiting with a timeout, the file's position as an offset, and completions beyond the ring that are kept (Linux
@@ -182,7 +161,7 @@ class uring_context {
     const detail::single_user guard(in_use_);
     while (!refused_.empty()) waiting_.push(refused_.pop());
     prepare();
-    if (::io_uring_sq_ready(&ring_) > 0) check(submit());
+    if (::io_uring_sq_ready(&ring_) > 0) detail::uring::check(submit());
     take_completions();
   }
 
@@ -193,7 +172,7 @@ class uring_context {
     if (is_inline_) {
       // What the kernel carries out within the call is complete after it, so no second system call has to wait for
       // that.
-      check(submit());
+      detail::uring::check(submit());
       if (take_completions()) return;
       prepare();
     }
@@ -201,7 +180,7 @@ class uring_context {
     if (!waiting_.empty()) {
       // The ring is full and the kernel took nothing from it. No long wait: what the kernel has may depend on the rest,
       // as a read of a pipe depends on a write to it.
-      check(submit());
+      detail::uring::check(submit());
       pause(deadline, shortest_pause);
       return;
     }
@@ -210,10 +189,10 @@ class uring_context {
       result = ::io_uring_submit_and_wait(&ring_, 1);
     } else {
       ::io_uring_cqe* completion = nullptr;
-      __kernel_timespec left = time_left(deadline);
+      __kernel_timespec left = detail::uring::time_left(deadline);
       result = ::io_uring_submit_and_wait_timeout(&ring_, &completion, 1, &left, nullptr);
     }
-    check(result);
+    detail::uring::check(result);
     // The kernel took no submission now, and so it has not waited.
     if (!take_completions() && (result == -EAGAIN || result == -EBUSY)) pause(deadline, shortest_pause);
   }
@@ -221,18 +200,8 @@ class uring_context {
   /// Sleeps until `deadline`, for `longest`, or until the kernel completes an operation. Submits nothing.
   void pause(std::chrono::steady_clock::time_point deadline, std::chrono::milliseconds longest) noexcept {
     ::io_uring_cqe* completion = nullptr;
-    __kernel_timespec left = time_left(std::min(deadline, std::chrono::steady_clock::now() + longest));
+    __kernel_timespec left = detail::uring::time_left(std::min(deadline, std::chrono::steady_clock::now() + longest));
     ::io_uring_wait_cqe_timeout(&ring_, &completion, &left);
-  }
-
-  static __kernel_timespec time_left(std::chrono::steady_clock::time_point deadline) noexcept {
-    const auto left =
-        std::max(deadline - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero());
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-    __kernel_timespec time{};
-    time.tv_sec = seconds.count();
-    time.tv_nsec = std::chrono::nanoseconds(left - seconds).count();
-    return time;
   }
 
   /// Puts waiting operations into the submission ring, and submits what is there if it is full.
@@ -244,7 +213,7 @@ class uring_context {
         entry = ::io_uring_get_sqe(&ring_);
         if (entry == nullptr) return;
       }
-      describe(*entry, waiting_.pop());
+      detail::uring::describe(*entry, waiting_.pop(), truncates_);
       ++outstanding_;
     }
   }
@@ -254,11 +223,11 @@ class uring_context {
   bool retry_refused(std::chrono::steady_clock::time_point deadline) noexcept {
     const bool may_block = std::chrono::steady_clock::now() < deadline;
     io_operation* own = nullptr;
-    operation_list later;
+    detail::uring::operation_list later;
     std::int64_t most_refusals = patience;
     while (!refused_.empty()) {
       io_operation& operation = refused_.pop();
-      if (!may_block || !is_for_owner(operation)) {
+      if (!may_block || !detail::uring::is_for_owner(operation)) {
         most_refusals = std::max(most_refusals, operation.result);
         waiting_.push(operation);
       } else if (own == nullptr) {
@@ -282,58 +251,6 @@ class uring_context {
     return true;
   }
 
-  /// Whether the owner may block in the operation: it depends on a disk, and not on what another program or thread
-  /// does.
-  static bool is_for_owner(const io_operation& operation) noexcept {
-    if (!traits_of(operation.op()).transfers) return true;
-    struct stat status{};
-    return ::fstat(operation.fd(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
-  }
-
-  void describe(::io_uring_sqe& entry, io_operation& operation) const noexcept {
-    if (is_at_position(operation)) operation.place = ::lseek(operation.fd(), 0, SEEK_CUR);
-    // io_uring has a number of its own for the file's position.
-    const std::uint64_t offset = operation.offset() == current_position ? ~std::uint64_t{0} : operation.offset();
-    const auto length = static_cast<unsigned>(std::min(operation.buffer().size(), longest_step));
-    switch (operation.op()) {
-      case asio_op::read:
-        ::io_uring_prep_read(&entry, operation.fd(), operation.buffer().data(), length, offset);
-        break;
-      case asio_op::write:
-      case asio_op::write_back:
-        ::io_uring_prep_write(&entry, operation.fd(), operation.buffer().data(), length, offset);
-        break;
-      case asio_op::fsync:
-        ::io_uring_prep_fsync(&entry, operation.fd(), 0);
-        break;
-      case asio_op::fdatasync:
-        ::io_uring_prep_fsync(&entry, operation.fd(), IORING_FSYNC_DATASYNC);
-        break;
-      case asio_op::truncate:
-        ::io_uring_prep_nop(&entry);
-        if (!truncates_) break;
-        entry.opcode = op_truncate;
-        entry.fd = operation.fd();
-        entry.off = offset;
-        break;
-      case asio_op::allocate:
-        // As io_uring_prep_fallocate, whose numbers are signed in some versions of liburing and unsigned in others.
-        ::io_uring_prep_nop(&entry);
-        entry.opcode = IORING_OP_FALLOCATE;
-        entry.fd = operation.fd();
-        entry.off = offset;
-        entry.addr = operation.length();
-        break;
-      case asio_op::close:
-        ::io_uring_prep_close(&entry, operation.fd());
-        break;
-      case asio_op::free:
-        ::io_uring_prep_nop(&entry);
-        break;
-    }
-    ::io_uring_sqe_set_data(&entry, &operation);
-  }
-
   /// Completes what the kernel has completed, including what did not fit the completion ring. Returns whether anything
   /// was completed. New operations may be started meanwhile.
   bool take_completions() noexcept {
@@ -345,10 +262,10 @@ class uring_context {
       const std::int32_t result = completion->res;
       ::io_uring_cqe_seen(&ring_, completion);
       --outstanding_;
-      if (is_refusal(operation, result)) {
+      if (detail::uring::is_refusal(operation, result)) {
         (++operation.result < patience ? waiting_ : refused_).push(operation);
       } else {
-        if (is_at_position(operation)) mend_position(operation, result);
+        if (detail::uring::is_at_position(operation)) detail::uring::mend_position(operation, result);
         complete(operation, is_left_to_owner(operation, result) ? perform(operation) : result);
         any = true;
       }
@@ -369,45 +286,16 @@ class uring_context {
     operation.complete(result);
   }
 
-  static bool is_at_position(const io_operation& operation) noexcept {
-    return operation.offset() == current_position && !operation.buffer().empty();
-  }
-
-  /// If an error cuts a transfer at the file's position short, Linux (6.18 for one) reports the bytes before the error
-  /// but leaves the position where it was, and the next write would overwrite them.
-  static void mend_position(const io_operation& operation, std::int32_t result) noexcept {
-    if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
-    if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
-    const bool appends = operation.op() != asio_op::read && (::fcntl(operation.fd(), F_GETFL) & O_APPEND) != 0;
-    ::lseek(operation.fd(), appends ? 0 : operation.place + result, appends ? SEEK_END : SEEK_SET);
-  }
-
-  /// Whether the kernel has not carried out the operation, for reasons that do not concern the user.
-  static bool is_refusal(const io_operation& operation, std::int32_t result) noexcept {
-    // The context never cancels. The kernel had no thread for the operation, or the thread that submitted it has
-    // exited.
-    if (result == -ECANCELED) return true;
-    if (result != -EAGAIN) return false;
-    // Short of resources; on a descriptor with O_NONBLOCK it is the answer.
-    const int flags = ::fcntl(operation.fd(), F_GETFL);
-    return flags < 0 || (flags & O_NONBLOCK) == 0;
-  }
-
-  /// Throws unless waiting or trying again can help: a signal, the time-out, or rings and memory that are full.
-  static void check(int result) {
-    if (result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN || result == -EBUSY) return;
-    throw std::system_error(-result, std::system_category(), "asioq: io_uring refuses to go on");
-  }
-
   ::io_uring ring_{};
-  operation_list waiting_;    // started, and not in the submission ring; `result` counts the kernel's refusals
-  operation_list refused_;    // refused `patience` times or more, and not submitted again since
-  unsigned outstanding_ = 0;  // in the submission ring or the kernel
-  bool truncates_ = false;    // constant: the kernel has op_truncate
-  bool is_inline_ = false;    // the kernel completed the last submission before the call returned
-  bool completing_ = false;   // inside take_completions()
+  detail::uring::operation_list
+      waiting_;  // started, and not in the submission ring; `result` counts the kernel's refusals
+  detail::uring::operation_list refused_;  // refused `patience` times or more, and not submitted again since
+  unsigned outstanding_ = 0;               // in the submission ring or the kernel
+  bool truncates_ = false;                 // constant: the kernel has op_truncate
+  bool is_inline_ = false;                 // the kernel completed the last submission before the call returned
+  bool completing_ = false;                // an operation is being completed, which may start others
   detail::single_user_flag in_use_ = false;
-  detail::single_user_flag nested_ = false;  // for start() inside take_completions(), where in_use_ is set
+  detail::single_user_flag nested_ = false;  // for start() while completing_, when in_use_ is set
 };
 
 static_assert(io_executor<uring_context::executor_type>);

@@ -32,5 +32,5 @@ with tempfile.TemporaryDirectory() as folder:
         print('It never ended.')
         status = 1
     if status == 0:
-        sys.exit('Nobody has noticed.')
+        sys.exit('The mistake was not noticed.')
     print(f'Noticed, with status {status}.')

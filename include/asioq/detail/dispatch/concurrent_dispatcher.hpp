@@ -1,11 +1,17 @@
 #pragma once
 
+#include <asioq/detail/dispatch/executor_reference.hpp>
 #include <asioq/detail/dispatch/task_dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
+#include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/detail/transfer/batch.hpp>
 #include <asioq/detail/transfer/merging.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -57,7 +63,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
-    if (help() || spin_.until([&] { return finished() >= target; })) return;
+    if (help() || spin(target)) return;
     lock_type lock(mutex_);
     if (finished() != seen || order_.has_next_to_finish()) return;
     wake_.arm(target);
@@ -66,7 +72,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
-    if (spin_.until([&] { return finished() >= target; })) return;
+    if (spin(target)) return;
     lock_type lock(mutex_);
     if (finished() != seen) return;
     wake_.arm(target);
@@ -123,8 +129,8 @@ class concurrent_dispatcher final : public task_dispatcher {
     wake_owner_if_alone(lock);
   }
 
-  /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks for a
-  /// while.
+  /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks
+  /// for a while.
   void wake_owner_if_alone(lock_type& lock) noexcept {
     if (!wake_.is_armed() || !order_.has_next_to_finish()) return;
     lock.unlock();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <asioq/executor.hpp>
+#include <asioq/task.hpp>
 
 #include <concepts>
 

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
 #include <asioq/detail/order/schedule.hpp>
+#include <asioq/detail/request/record.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file_facts.hpp>
 #include <asioq/io_executor.hpp>
+#include <asioq/io_operation.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -26,16 +31,13 @@ class io_dispatcher final : public dispatcher {
 
   void submit(request_record& record) override {
     order_.add(record);
-    submitting_ = &record;
     try {
       start_requests();
     } catch (...) {
-      submitting_ = nullptr;
       publish();
       if (order_.withdraw(record)) throw;
       return;
     }
-    submitting_ = nullptr;
     publish();
   }
 
@@ -80,7 +82,7 @@ class io_dispatcher final : public dispatcher {
         record->from = 0;
         start_step(*record);
       } catch (...) {
-        order_.put_back(*record, record == submitting_);
+        order_.put_back(*record);
         throw;
       }
     }
@@ -91,7 +93,7 @@ class io_dispatcher final : public dispatcher {
     record.on_complete(step_completed, this);
     record.describe(record.op == asio_op::write_back ? asio_op::write : record.op, record.fd,
                     transfers ? record.data + record.from : nullptr, record.length - record.from,
-                    record.at_position() ? record.offset : record.offset + record.from);
+                    offset_from(record, record.from));
     executor_.start(record);
   }
 
@@ -158,7 +160,6 @@ class io_dispatcher final : public dispatcher {
   const Executor& executor_;  // the queue's
   schedule order_;
   file_probe probe_;
-  request_record* submitting_ = nullptr;  // the request that submit() is about to take
 };
 
 }  // namespace asioq::detail

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <asioq/detail/dispatch/concurrent_dispatcher.hpp>
+#include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/dispatch/executor_reference.hpp>
 #include <asioq/detail/dispatch/inline_dispatcher.hpp>
 #include <asioq/detail/dispatch/io_dispatcher.hpp>
 #include <asioq/detail/dispatch/strict_dispatcher.hpp>

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/dispatch/carry_out.hpp>
+#include <asioq/detail/dispatch/executor_reference.hpp>
 #include <asioq/detail/dispatch/task_dispatcher.hpp>
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
@@ -196,10 +198,10 @@ class strict_dispatcher final : public task_dispatcher {
       batch next(first);
       gather(next);
       count = next.size();
-      failed = count == 1 ? !carry_out(first, failures_, file_probe()) : !next.perform();
-    } else {
-      failed = !carry_out(first, failures_, file_probe());
+      // These are transfers under `proceed`, which the failure log neither admits nor records.
+      if (count > 1) failed = !next.perform();
     }
+    if (count == 1) failed = !carry_out(first, failures_, file_probe());
     begins_burst_ = false;
     // From here on the requests are the owner's. At least a release: pairs with the acquire in finished().
     finished_.store(finished_.load(std::memory_order_relaxed) + count, publishing);
@@ -244,7 +246,7 @@ class strict_dispatcher final : public task_dispatcher {
     do {
       if ((old & scheduled) == 0) return false;
     } while (!word_.compare_exchange_weak(old, old & ~running));  // sequentially consistent: see 4
-    if (wake_.is_armed()) wake_.tell_anyway();
+    wake_.tell_anyway();
     return true;
   }
 
@@ -271,10 +273,6 @@ class strict_dispatcher final : public task_dispatcher {
       word_.fetch_and(~scheduled, std::memory_order_relaxed);
       return false;
     }
-  }
-
-  bool spin(std::uint64_t target) noexcept {
-    return spin_.until([&] { return finished() >= target; });
   }
 
   /// See the class. Written by the owner, the runner and tasks.

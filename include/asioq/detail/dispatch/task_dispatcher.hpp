@@ -5,6 +5,7 @@
 #include <asioq/detail/support/spin.hpp>
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/detail/support/wake.hpp>
+#include <asioq/task.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -50,6 +51,11 @@ class task_dispatcher : public dispatcher {
     }
   }
 
+  /// Owner, before it sleeps: waits a moment. Returns whether `finished()` has reached `target`.
+  bool spin(std::uint64_t target) noexcept {
+    return spin_.until([&] { return finished() >= target; });
+  }
+
   /// Owner, when the queue goes: waits until no task uses the executor.
   virtual void before_leaving() noexcept {}
 
@@ -79,9 +85,9 @@ class task_dispatcher : public dispatcher {
   const executor_reference executor_;
   /// Invariant: 1 for the queue until it leaves, plus 1 for each task from before its hand-over until its end.
   atomic<unsigned> shares_ = 1;
+  adaptive_spin spin_;  // owner only
 
  protected:
-  adaptive_spin spin_;  // owner only
   wake wake_;
 };
 

@@ -19,8 +19,8 @@ namespace asioq::detail {
 /// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers the error, for each
 /// file separately.
 ///
-/// Under hold a request may fail that had begun before an older one failed. Its failure counts like any other: an owner
-/// that has dealt with the older one need not know of it yet.
+/// Under hold, a request that had begun before an older one failed may fail, too. Its failure counts like any other,
+/// since an owner that has dealt with the older one need not know of it yet.
 ///
 /// An acknowledgement names what it covers. A request submitted after `resume()` carries the sequence number below
 /// which the owner has dealt with all failures. A failure concerns the younger requests that do not acknowledge it, in

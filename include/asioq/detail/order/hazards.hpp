@@ -1,12 +1,15 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/interval_tree.hpp>
 #include <asioq/detail/order/waiting_list.hpp>
+#include <asioq/detail/request/range.hpp>
 #include <asioq/detail/request/record.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/operation.hpp>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 
 namespace asioq::detail {

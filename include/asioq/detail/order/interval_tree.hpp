@@ -15,7 +15,8 @@ namespace asioq::detail {
 /// time, and as much again for each overlapping range that it meets before a younger one. The tree is intrusive and
 /// allocates nothing.
 ///
-/// New ranges are in a list at first. The first search moves them into the tree. Among reads alone there is none.
+/// New ranges stay in a list until the first search moves them into the tree. Nothing searches the tree of the reads
+/// while a queue only reads, so each range costs constant time there.
 class interval_tree {
  public:
   /// Adds a range that has begin, end and age.

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/hazards.hpp>
 #include <asioq/detail/order/ready_queue.hpp>
+#include <asioq/detail/order/waiting_list.hpp>
 #include <asioq/detail/request/fifo.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/detail/transfer/merging.hpp>
@@ -174,10 +176,10 @@ class schedule {
 
   /// The request, in flight, could not be begun after all. It is ready again and, if it is the youngest, can be
   /// withdrawn.
-  void put_back(request_record& record, bool is_youngest) noexcept {
+  void put_back(request_record& record) noexcept {
     --in_flight_;
     record.progress = state::ready;
-    if (is_youngest)
+    if (&record == &unfinished_.back())
       ready_.push_youngest(record);
     else
       ready_.push(record);
@@ -284,8 +286,9 @@ class schedule {
 
   /// Removes a request that has not run.
   void forget(request_record& record) noexcept {
-    if (&record != alone_ && max_in_flight_ != 1) hazards_.forget(record);
-    if (max_in_flight_ != 1) leave_file(record);
+    if (max_in_flight_ == 1) return;
+    if (&record != alone_) hazards_.forget(record);
+    leave_file(record);
   }
 
   void leave_file(request_record& record) noexcept {

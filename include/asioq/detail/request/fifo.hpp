@@ -9,7 +9,6 @@ template <auto Link>
 class record_fifo {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
-  [[nodiscard]] bool has_one() const noexcept { return head_ != nullptr && head_ == tail_; }
   /// The oldest; null if there is none.
   [[nodiscard]] request_record* front() const noexcept { return head_; }
   /// The youngest; there must be one.

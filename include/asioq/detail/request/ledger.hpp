@@ -1,5 +1,6 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/request/fifo.hpp>
 #include <asioq/detail/request/record.hpp>
 

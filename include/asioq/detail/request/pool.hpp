@@ -1,7 +1,9 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/detail/support/sync.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>

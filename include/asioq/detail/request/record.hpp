@@ -2,6 +2,7 @@
 
 #include <asioq/asio_op.hpp>
 #include <asioq/detail/request/range.hpp>
+#include <asioq/file_offset.hpp>
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
@@ -26,7 +27,7 @@ struct request_values {
   [[nodiscard]] const operation_traits& traits() const noexcept { return traits_of(op); }
 };
 
-/// The result of one submission of a request.
+/// What else a dispatcher needs to know of a request: with `request_values`, one cache line.
 struct request_outcome {
   // Set by the dispatcher, read by the owner once the request has finished.
   std::size_t transferred = 0;

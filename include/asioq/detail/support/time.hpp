@@ -4,7 +4,7 @@
 
 namespace asioq::detail {
 
-/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is, and zero if it
+/// The duration in other units, rounded up. Where it does not fit, the largest or smallest value there is. Zero if it
 /// is not a number.
 template <class To, class Rep, class Period>
 constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {

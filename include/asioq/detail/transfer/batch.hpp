@@ -1,8 +1,8 @@
 #pragma once
 
 #include <asioq/detail/request/record.hpp>
-#include <asioq/detail/transfer/merging.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/operation.hpp>
 
 #include <sys/uio.h>
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <asioq/asio_op.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/operation.hpp>
 #include <asioq/options.hpp>
@@ -63,10 +64,14 @@ inline bool advance(request_record& record, std::size_t& from, std::int64_t answ
   return false;
 }
 
+/// The offset of the step that begins with the request's byte `from`.
+inline std::uint64_t offset_from(const request_record& record, std::size_t from) noexcept {
+  return record.at_position() ? record.offset : record.offset + from;
+}
+
 /// Performs the request's operation from its byte `from` on; blocks. The answer is as for `advance`.
 inline std::int64_t perform_from(const request_record& record, std::size_t from) noexcept {
-  const std::uint64_t offset = record.at_position() ? record.offset : record.offset + from;
-  return perform(record.op, record.fd, record.data + from, record.length - from, offset);
+  return perform(record.op, record.fd, record.data + from, record.length - from, offset_from(record, from));
 }
 
 /// Carries out what is left of the request from its byte `from` on; blocks. `error` and `transferred` are its result.
