@@ -38,9 +38,13 @@ concept io_executor =
 
 namespace detail {
 
+/// An engine that has a `describe`, whatever it returns.
+template <class T>
+concept has_describe = requires(const T& target, int fd) { target.describe(fd); };
+
 /// An engine whose descriptors mean what it says, not files of this machine.
 template <class T>
-concept describes_files = requires(const T& target, int fd) {
+concept describes_files = has_describe<T> && requires(const T& target, int fd) {
   { target.describe(fd) } noexcept -> std::same_as<file_facts>;
 };
 

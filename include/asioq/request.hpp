@@ -102,7 +102,7 @@ class asio_request {
   /// is at least that long afterwards, and keeps its contents. The request's buffer is not used, so `length` may exceed
   /// it. Throws as `prepare_write`, and `std::invalid_argument` if `length` is 0. Source: posix_fallocate(3).
   void prepare_allocate(int fd, std::size_t length, std::uint64_t offset) {
-    if (length == 0) detail::refuse("asioq: the length is 0");
+    if (length == 0) detail::refuse("asioq: prepare_allocate: the length is 0");
     check_range(offset, length);
     prepare(asio_op::allocate, fd, length, offset);
   }
@@ -162,11 +162,12 @@ class asio_request {
 
   static void check_range(std::uint64_t offset, std::uint64_t length) {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    if (offset > most || length > most - offset) detail::refuse("asioq: the range ends beyond 2^63 - 1");
+    if (offset > most || length > most - offset)
+      detail::refuse("asioq: the offset is negative, or offset + length exceeds 2^63 - 1");
   }
 
   void prepare_transfer(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
-    if (length > record().home->buffer_size()) detail::refuse("asioq: the length exceeds the buffer");
+    if (length > record().home->buffer_size()) detail::refuse("asioq: the length exceeds the queue's buffer_size");
     if (offset != current_position) check_range(offset, length);
     prepare(op, fd, length, offset);
   }

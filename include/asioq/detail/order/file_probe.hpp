@@ -16,6 +16,8 @@ class file_probe {
   /// Asks the engine if that describes files, else the kernel.
   template <class Engine>
   explicit file_probe(const Engine& engine) noexcept {
+    static_assert(!has_describe<Engine> || describes_files<Engine>,
+                  "describe(int) of an io_executor must be const noexcept and return asioq::file_facts");
     if constexpr (describes_files<Engine>) {
       engine_ = &engine;
       describe_ = [](const void* its, int fd) noexcept { return static_cast<const Engine*>(its)->describe(fd); };
