@@ -45,7 +45,7 @@ class one_armed_disk {
 
     // Takes the operation, and must not complete it. If this throws, it has not been taken.
     void start(asioq::io_operation& operation) const { disk->waiting_.push_back(&operation); }
-    // Completes what is ready, and does not block. On this clock, asking takes a little time.
+    // Completes what is ready, and does not block: these files are a disk's. On this clock, asking takes a little time.
     void poll() const { disk->work_until(disk->now + microseconds(50)); }
     // Completes something. Others sleep for that, until the deadline at most; here the time is just said to have
     // passed.

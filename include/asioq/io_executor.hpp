@@ -26,7 +26,8 @@ namespace asioq {
 ///   may return early. `time_point::max()` means no deadline. It is called only while something is started, and called
 ///   again as long as the queue has to wait, whether it returned or threw.
 /// - `describe(fd)`, which is optional, const and noexcept, returns the `file_facts` of a descriptor that is not one of
-///   this machine's files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs).
+///   this machine's files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs). For
+///   a number that means no file it returns a stream that is none of its files; the operation completes with -EBADF.
 template <class T>
 concept io_executor =
     std::copy_constructible<T> && std::equality_comparable<T> &&

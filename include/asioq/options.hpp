@@ -33,7 +33,8 @@ enum class failure_policy {
 struct queue_options {
   /// Bytes in each request's buffer, > 0. Memory is taken in multiples of `buffer_alignment`.
   std::size_t buffer_size = std::size_t{64} * 1024;
-  /// Write-backs that may be submitted and not yet finished, > 0. The next `submit` of one waits for the oldest.
+  /// Write-backs that may be submitted and not yet finished, > 0. The next `submit` of one waits for the oldest, and so
+  /// for all that is older than that.
   std::size_t max_writebacks = 16;
   /// See `execution_order`.
   execution_order order = execution_order::strict;

@@ -38,6 +38,10 @@ namespace asioq {
 /// same time; the results are the same. Requests of different queues may interleave. A finished request has not made
 /// its data durable; only an fsync or fdatasync after it does.
 ///
+/// **Finished.** A request counts as finished only when all older ones of its queue have finished, too, in either
+/// order. So a slow request delays what the waits return, the counts, and the room for further write-backs. As if
+/// serial, it does not delay the work of requests that it does not conflict with.
+///
 /// **Merging.** On executors of tasks, one system call may carry out several small requests that continue each other in
 /// a file, up to 64 and 256 KiB in all. Each has the result it would have alone. Only requests on disks and on known
 /// local file systems are merged, and none under `failure_policy::hold`, where a request must not have begun if the one
@@ -48,11 +52,14 @@ namespace asioq {
 /// (`wait`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself, on the
 /// owner's thread, if no task has begun them. So no call ever waits for an executor that is busy with something else.
 ///
+/// An executor that runs tasks inside `execute` (`inline_executor`, for one) is the exception to "does not block".
+/// There the call that hands over a task carries out requests: `submit`, and at times `try_wait` and the timed waits.
+///
 /// An `io_executor` has no tasks. The owner's calls begin and complete operations.
 ///
-/// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files. On
-/// an `io_executor` in as-if-serial order, `submit` asks what a descriptor means (fstat, fcntl, fstatfs, or `describe`)
-/// when a second request is unfinished.
+/// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files,
+/// unless it runs a task inside `execute`. On an `io_executor` in as-if-serial order, `submit` asks what a descriptor
+/// means (fstat, fcntl, fstatfs, or `describe`) when a second request is unfinished.
 ///
 /// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work
 /// as long as the queue lives, and call every task. A task that comes after the queue's end does nothing.
@@ -100,8 +107,8 @@ class basic_asio_queue {
   /// `queue_options::on_lost_failure`; without that, it prints a message and calls `std::terminate()`.
   ///
   /// It prints the message and does not terminate if the program already knows that something went wrong. It does if,
-  /// since the last `resume()`, a `write_back_error` or a handle that came back has told the owner of a failure, or if
-  /// an exception that began after the queue was made is unwinding.
+  /// since the last `resume()`, a `write_back_error` or a handle that came back has told the owner of a failure to
+  /// write or sync (of anything but a read), or if an exception that began after the queue was made is unwinding.
   ~basic_asio_queue() {
     finish_all();
     is_closing_ = true;
@@ -174,7 +181,8 @@ class basic_asio_queue {
     return collect();
   }
 
-  /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request.
+  /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request, except where the
+  /// executor does so inside the call: in `execute`, or for what io_uring cannot do (see `uring_context`).
   ///
   /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the
   /// owner was leaving requests to it, and refuses again.
@@ -186,13 +194,14 @@ class basic_asio_queue {
   }
 
   /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number
-  /// counts as zero. Never carries out a request.
+  /// counts as zero. Never carries out a request, with the exceptions of `try_wait()`.
   template <class Rep, class Period>
   [[nodiscard]] asio_request wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_until(detail::time_after(timeout));
   }
 
-  /// As `wait()`, but empty if nothing has finished at the deadline. Never carries out a request.
+  /// As `wait()`, but empty if nothing has finished at the deadline. Never carries out a request, with the exceptions
+  /// of `try_wait()`.
   template <class Clock, class Duration>
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
     const detail::single_user guard(in_use_);
@@ -242,7 +251,7 @@ class basic_asio_queue {
     pool_.free_idle();
   }
 
-  /// Requests submitted and not yet finished.
+  /// Requests submitted and not yet finished, in the sense of "Finished" above.
   [[nodiscard]] std::size_t running_requests() const noexcept {
     return static_cast<std::size_t>(ledger_.entered() - dispatcher_.finished());
   }
@@ -252,7 +261,7 @@ class basic_asio_queue {
     return ledger_.running_write_backs(dispatcher_.finished());
   }
 
-  /// All requests with a `sequence()` below this have finished.
+  /// All requests with a `sequence()` below this have finished. Younger ones may have been carried out, too.
   [[nodiscard]] std::uint64_t completed_through() const noexcept { return dispatcher_.finished(); }
 
   /// The options it was made with.
