@@ -66,6 +66,9 @@ namespace {
 /// Keeps the first task; runs those that it is given while it runs one.
 class nesting_sink : public task_sink {
  public:
+  ~nesting_sink() override {
+    for (const asioq::task& work : kept_) work();
+  }
   void execute(asioq::task work) override {
     if (running_)
       work();

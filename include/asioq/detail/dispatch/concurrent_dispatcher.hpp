@@ -211,7 +211,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   /// Whether there is more to do than the tasks on their way and `here` workers can take.
-  [[nodiscard]] bool needs_task(std::size_t here) const noexcept {
+  [[nodiscard]] bool needs_task(std::size_t here) noexcept {
     return order_.startable() + (order_.has_question() ? 1 : 0) > pending_ + here;
   }
 

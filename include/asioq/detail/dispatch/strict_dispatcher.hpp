@@ -176,6 +176,7 @@ class strict_dispatcher final : public task_dispatcher {
     if (!ready_.empty()) return true;
     if (newest(word_.load(std::memory_order_relaxed)) == nullptr) {
       begins_burst_ = true;
+      merging_of_.forget();
       return false;
     }
     // Acquire: pairs with the release in submit().

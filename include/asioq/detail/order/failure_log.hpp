@@ -49,7 +49,7 @@ class failure_log {
     if (is_held(record)) return ECANCELED;
     if (!needs_file(record)) return 0;
     const auto failed = std::ranges::find_if(syncs_, [&](const failed_sync& its) {
-      return (its.is_of_any_file || its.file == file) && concerns(its.sequence, record);
+      return (its.is_of_any_file || its.file == file) && concerns(its, record);
     });
     return failed == syncs_.end() ? 0 : failed->error;
   }
@@ -64,47 +64,49 @@ class failure_log {
   void record(const request_record& record, const file_identity& file = {}) noexcept {
     record_untried(record);
     if (!needs_file_of_failed(record)) return;
-    // Without memory for another entry, this one replaces the last and counts for all files.
-    if (!add(syncs_, {.file = file, .sequence = record.sequence, .error = record.error}))
-      syncs_.back().is_of_any_file = true;
+    // Without memory for another entry, it becomes a part of the last one, which then counts for all files.
+    if (!add(syncs_, {{record.sequence, record.sequence}, file, record.error})) syncs_.back().is_of_any_file = true;
   }
 
   /// The request has failed before its file had a part in it.
   void record_untried(const request_record& record) noexcept {
-    if (holds_) add(failures_, {.sequence = record.sequence});
+    if (holds_) add(failures_, {record.sequence, record.sequence});
   }
 
   /// The request and all before it have finished. What it acknowledges concerns no request from here on.
   void finished(const request_record& record) noexcept {
     if (record.acknowledged <= forgotten_) return;
     forgotten_ = record.acknowledged;
-    const auto is_forgotten = [&](const auto& its) { return its.sequence < forgotten_; };
+    const auto is_forgotten = [&](const auto& its) { return its.last < forgotten_; };
     std::erase_if(failures_, is_forgotten);
     std::erase_if(syncs_, is_forgotten);
   }
 
  private:
+  /// Requests that failed: one, or several between these two.
   struct failure {
-    std::uint64_t sequence;
+    std::uint64_t first = 0;  // sequence numbers
+    std::uint64_t last = 0;
   };
 
-  struct failed_sync {
+  struct failed_sync : failure {
     file_identity file{};
-    std::uint64_t sequence = 0;
     int error = 0;  // an errno value
     bool is_of_any_file = false;
   };
 
   static constexpr std::size_t room = 4;
 
-  /// Adds an entry or, without memory for it, replaces the last one and returns false.
+  /// Adds an entry. Without memory for it, widens the last one and returns false.
   template <class T>
   static bool add(std::vector<T>& entries, const T& entry) noexcept {
     try {
       entries.push_back(entry);
       return true;
     } catch (...) {
-      entries.back() = entry;  // there is one, since the constructor has reserved room for several
+      T& last = entries.back();  // there is one, since the constructor has reserved room for several
+      last.first = std::min(last.first, entry.first);
+      last.last = std::max(last.last, entry.last);
       return false;
     }
   }
@@ -127,13 +129,13 @@ class failure_log {
     }
   }
 
-  /// Whether the failure of the request with this sequence concerns another one.
-  static bool concerns(std::uint64_t sequence, const request_record& other) noexcept {
-    return sequence < other.sequence && sequence >= other.acknowledged;
+  /// Whether a failure concerns another request.
+  static bool concerns(const failure& its, const request_record& other) noexcept {
+    return its.first < other.sequence && its.last >= other.acknowledged;
   }
 
   [[nodiscard]] bool is_held(const request_record& record) const noexcept {
-    return std::ranges::any_of(failures_, [&](const failure& its) { return concerns(its.sequence, record); });
+    return std::ranges::any_of(failures_, [&](const failure& its) { return concerns(its, record); });
   }
 
   bool holds_;                      // constant

@@ -19,7 +19,7 @@ struct open_file {
   std::uint64_t entry = 0;        // unique: tells this entry from a later one for the same number
   bool is_known = false;          // `facts`
   bool merging_is_known = false;  // `merges`
-  bool closes = false;            // a request has closed it or will, so what comes later names nothing
+  bool closes = false;            // a classified request will close it: what comes later may mean another file
   file_facts facts;
   std::uint64_t sized_after = 0;  // a truncate had this sequence: what older requests wrote may have been cut off
   merging merges;
@@ -28,6 +28,10 @@ struct open_file {
 /// The files of the unfinished requests, by descriptor. It never asks for facts: its user brings them.
 class file_table {
  public:
+  /// Makes room for some files, so that what a program needs once warm does not depend on its threads. May throw
+  /// `std::bad_alloc`.
+  file_table() { files_.reserve(4); }
+
   /// The entry of a descriptor, which one more unfinished request names. Makes the entry if there is none. May throw
   /// `std::bad_alloc`.
   open_file& use(int fd) {
@@ -83,6 +87,14 @@ class file_table {
       other.sized_after = sequence;
       other.facts.size = std::min(other.facts.size, size);
     }
+  }
+
+  /// The descriptor has been closed. Requests that still name the number mean another file, or none.
+  void forget(int fd) noexcept {
+    const auto place = find(fd);
+    if (place == files_.end() || place->fd != fd) return;
+    ++entries_;
+    *place = {.fd = fd, .users = place->users, .id = entries_, .entry = entries_, .facts = {}, .merges = {}};
   }
 
   /// One unfinished request fewer names the descriptor.

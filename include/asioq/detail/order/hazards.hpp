@@ -22,7 +22,7 @@ namespace asioq::detail {
 /// - A positional write stands for its bytes and excludes all.
 /// - A positional transfer of no bytes stands for one, since the kernel still refuses it after a close.
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
-///   syncs, truncate, allocate, close, what comes after a close, and everything on a stream.
+///   syncs, truncate, allocate, close, and everything on a stream.
 ///
 /// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time. A blocked
 /// request waits in the list of *one* request that is in its way, the youngest, which is likely to finish last. When
@@ -35,8 +35,8 @@ class hazards {
   bool add(request_record& record, open_file& file, file_table& files) noexcept {
     constexpr std::uint64_t file_end = file_facts::unlimited;
     const operation_traits& traits = record.traits();
-    const bool is_of_a_range = traits.of_a_range && !record.at_position() && !file.facts.is_stream && !file.closes &&
-                               !(traits.writes && file.facts.appends);
+    const bool is_of_a_range =
+        traits.of_a_range && !record.at_position() && !file.facts.is_stream && !(traits.writes && file.facts.appends);
     std::uint64_t begin = is_of_a_range ? record.offset : 0;
     std::uint64_t end = is_of_a_range ? record.offset + std::max<std::uint64_t>(record.length, 1) : file_end;
     record.excludes = !is_of_a_range || traits.writes;

@@ -34,7 +34,8 @@ namespace asioq::detail {
 ///    no lock (`question`), and that party brings the answer (`learn`). Until then the request is unclassified, and so
 ///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
-///    requests name the descriptor, which must stay open that long. Sizes are lower bounds: older writes only raise
+///    requests name the descriptor, which must stay open that long. After a close that is in the order the number may
+///    mean another file, so what names it is classified only when the close has finished, by facts of then. Sizes are lower bounds: older writes only raise
 ///    them, and a truncate lowers them when it is classified, or for all files when it ends alone. What is learnt while
 ///    a truncate is unfinished counts as 0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
@@ -111,7 +112,9 @@ class schedule {
   }
 
   /// Whether facts are needed before the next request can be classified, and no party has been asked for them yet.
-  [[nodiscard]] bool has_question() const noexcept { return first_unclassified_ != nullptr && !is_asked_; }
+  [[nodiscard]] bool has_question() noexcept {
+    return first_unclassified_ != nullptr && !is_asked_ && !waits_for_close();
+  }
 
   /// The question, which counts as asked from here on. There must be one.
   question ask() noexcept {
@@ -222,7 +225,7 @@ class schedule {
   void classify() noexcept {
     if (first_unclassified_ == nullptr) return;
     if (alone_ != nullptr) {
-      if (!is_known(*alone_)) return;
+      if (alone_->traits().ends_number || !is_known(*alone_)) return;
       // Nothing is in its way: it is the oldest, and no other is classified.
       hazards_.add(*alone_, files_.at(alone_->fd), files_);
       alone_ = nullptr;
@@ -237,7 +240,16 @@ class schedule {
     }
   }
 
-  [[nodiscard]] bool is_known(const request_record& record) noexcept { return files_.at(record.fd).is_known; }
+  [[nodiscard]] bool is_known(const request_record& record) noexcept {
+    const open_file& file = files_.at(record.fd);
+    return file.is_known && !file.closes;
+  }
+
+  /// Whether the next request can be classified only when a close has finished: the kernel knows only then what the
+  /// number means.
+  [[nodiscard]] bool waits_for_close() noexcept {
+    return alone_ != nullptr ? alone_->traits().ends_number : files_.at(first_unclassified_->fd).closes;
+  }
 
   /// Starts a request that was ready. Returns whether it has to be carried out. If not, it has ended at once.
   bool start(request_record& record) noexcept {
@@ -282,11 +294,13 @@ class schedule {
       files_.cut_any(record.sequence, record.offset);  // it was never classified
     }
     leave_file(record);
+    if (record.traits().ends_number) files_.forget(record.fd);
   }
 
   /// Removes a request that has not run.
   void forget(request_record& record) noexcept {
     if (max_in_flight_ == 1) return;
+    if (&record != alone_ && record.traits().ends_number) files_.at(record.fd).closes = false;
     if (&record != alone_) hazards_.forget(record);
     leave_file(record);
   }

@@ -37,6 +37,8 @@ class ledger {
           continue;
         }
         ++failed_write_backs_;
+        failed_.push_back(record);
+        if (unreported_ == nullptr) unreported_ = &record;
       } else {
         others_.pop_front();
       }
@@ -48,7 +50,11 @@ class ledger {
   request_record* collect() noexcept {
     if (collectable_.empty()) return nullptr;
     request_record& record = collectable_.pop_front();
-    if (record.op == asio_op::write_back) --failed_write_backs_;
+    if (record.op == asio_op::write_back) {
+      --failed_write_backs_;
+      failed_.pop_front();
+      if (unreported_ == &record) unreported_ = failed_.front();
+    }
     if (is_loss(record)) owner_was_told_ = true;
     return &record;
   }
@@ -62,17 +68,12 @@ class ledger {
   }
 
   /// The oldest failed write-back that needs collecting; there must be one.
-  [[nodiscard]] const request_record& oldest_failed_write_back() const noexcept {
-    const request_record* record = collectable_.front();
-    while (record->op != asio_op::write_back) record = record->next;
-    return *record;
-  }
+  [[nodiscard]] const request_record& oldest_failed_write_back() const noexcept { return *failed_.front(); }
 
   /// The owner has been told of all failed write-backs.
   void mark_reported() noexcept {
     owner_was_told_ = true;
-    for (request_record* record = collectable_.front(); record != nullptr; record = record->next)
-      if (record->op == asio_op::write_back) record->reported = true;
+    for (; unreported_ != nullptr; unreported_ = unreported_->next_of_kind) unreported_->reported = true;
   }
 
   /// Whether the request's failure would be lost if it were not reported.
@@ -117,6 +118,8 @@ class ledger {
   record_fifo<&request_record::next_of_kind> write_backs_;  // of these, the write-backs
   record_fifo<&request_record::next_of_kind> others_;       // of these, the others
   record_fifo<&request_record::next> collectable_;          // settled and not collected, oldest first
+  record_fifo<&request_record::next_of_kind> failed_;       // of these, the write-backs
+  request_record* unreported_ = nullptr;                    // the first of these that has not been reported
   std::uint64_t entered_ = 0;
   std::uint64_t settled_ = 0;
   std::uint64_t acknowledged_ = 0;

@@ -10,9 +10,12 @@ template <class To, class Rep, class Period>
 constexpr To saturate(const std::chrono::duration<Rep, Period>& from) {
   using seconds = std::chrono::duration<double>;  // converts from all without overflow
   if (seconds(from) != seconds(from)) return To::zero();
-  if (seconds(from) >= seconds(To::max())) return To::max();
-  if (seconds(from) <= seconds(To::min())) return To::min();
-  return std::chrono::ceil<To>(from);
+  constexpr seconds margin{2};  // more than a double rounds off
+  if (seconds(from) >= seconds(To::max()) - margin) return To::max();
+  if (seconds(from) <= seconds(To::min()) + margin) return To::min();
+  // In two parts: neither overflows, whatever the unit of `from` is.
+  const auto whole = std::chrono::floor<std::chrono::seconds>(from);
+  return std::chrono::ceil<To>(whole) + std::chrono::ceil<To>(from - whole);
 }
 
 /// The time from `now` to `end`, which is later. Where it does not fit, the longest there is.
