@@ -22,10 +22,10 @@ struct file_facts {
   /// The size of what has no end that moves: disks and streams.
   static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
 
-  file_identity identity;  ///< See `file_identity`.
-  bool is_stream = false;  ///< Offsets mean nothing, as in a pipe or a terminal. All requests on it conflict.
-  bool appends = false;    ///< Writes go to the end, whatever their offset (O_APPEND).
-  std::uint64_t size = 0;  ///< Bytes that the file has at least; `unlimited` if its end does not move.
+  file_identity identity{};  ///< See `file_identity`.
+  bool is_stream = false;    ///< Offsets mean nothing, as in a pipe or a terminal. All requests on it conflict.
+  bool appends = false;      ///< Writes go to the end, whatever their offset (O_APPEND).
+  std::uint64_t size = 0;    ///< Bytes that the file has at least; `unlimited` if its end does not move.
 };
 
 }  // namespace asioq

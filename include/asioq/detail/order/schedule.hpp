@@ -40,7 +40,7 @@ namespace asioq::detail {
 ///    a truncate is unfinished counts as 0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
 ///    or done. Each request that ends frees a place in flight, and `next` takes the oldest that is ready. So every
-///    request ends, even if no question is ever answered.
+///    request ends, and a question delays only what names the descriptor that it is about.
 /// 4. Failures. A failure concerns younger requests only (see failure_log). A sync blocks everything younger on its
 ///    file, so it inherits exactly the errors that it would inherit in a serial run. Under `failure_policy::hold`, what
 ///    began before the failure goes on, and nothing younger begins.
@@ -118,8 +118,9 @@ class schedule {
 
   /// The question, which counts as asked from here on. There must be one.
   question ask() noexcept {
-    is_asked_ = true;
     const open_file& file = files_.at((alone_ != nullptr ? alone_ : first_unclassified_)->fd);
+    is_asked_ = true;
+    asked_fd_ = file.fd;
     return {file.fd, file.entry, truncates_, unfinished_truncates_ != 0};
   }
 
@@ -131,6 +132,7 @@ class schedule {
       files_.learn(*file, facts);
     }
     classify();
+    count_finished();
   }
 
   /// The oldest request that may start, which is in flight from here on. Null if none may start now.
@@ -266,7 +268,14 @@ class schedule {
     record.progress = state::done;
     if (record.op == asio_op::truncate) --unfinished_truncates_;
     if (max_in_flight_ != 1) end_order_of(record);
-    while (!unfinished_.empty() && unfinished_.front()->progress == state::done) {
+    count_finished();
+  }
+
+  /// Counts the oldest requests as finished, as far as they are done. The owner may close a descriptor then, so none
+  /// finishes while a party asks for the facts of its descriptor.
+  void count_finished() noexcept {
+    while (!unfinished_.empty() && unfinished_.front()->progress == state::done &&
+           !(is_asked_ && unfinished_.front()->fd == asked_fd_)) {
       request_record& oldest = unfinished_.pop_front();
       oldest.progress = state::outside;
       failures_.finished(oldest);
@@ -321,6 +330,7 @@ class schedule {
   request_record* alone_ = nullptr;                // the oldest, if it may begin while nothing is classified
   bool alone_has_entry_ = false;                   // in files_
   bool is_asked_ = false;                          // a question has been asked and not been answered
+  int asked_fd_ = -1;                              // if is_asked_: about this descriptor
   ready_queue ready_;
   std::size_t in_flight_ = 0;
   std::uint64_t truncates_ = 0;           // ever added

@@ -221,12 +221,34 @@ TEST_CASE("descriptors of the same identity conflict, and of others not", "[sche
   CHECK(order.next() == &same);
 }
 
-TEST_CASE("without an answer the queue comes to an end nevertheless", "[schedule]") {
+TEST_CASE("a question holds up what names its descriptor, and nothing else", "[schedule]") {
+  record_store store;
+  schedule order(4, failure_policy::proceed);
+  request_record& first = store.make(asio_op::write, 5, 10, 0);
+  request_record& second = store.make(asio_op::write, 6, 10, 0);
+  request_record& third = store.make(asio_op::write, 6, 10, 10);
+  for (request_record& one : store.all()) order.add(one);
+  const auto asked = order.ask();
+  REQUIRE(asked.fd == 5);
+  REQUIRE(order.next() == &first);
+  CHECK(order.next() == nullptr);
+  order.complete(first);
+  CHECK(order.finished() == 0);  // its owner could close the descriptor that is asked for
+  order.learn(asked, {.identity = {.volume = 1, .file = 1}, .size = 1000});
+  CHECK(order.finished() == 1);
+  REQUIRE(order.has_question());
+  REQUIRE(order.ask().fd == 6);
+  CHECK(order.next() == &second);  // alone, without an answer
+  CHECK(order.next() == nullptr);
+  CHECK_FALSE(order.has_question());
+  static_cast<void>(third);
+}
+
+TEST_CASE("nobody need ask: the queue comes to an end nevertheless", "[schedule]") {
   record_store store;
   schedule order(4, failure_policy::proceed);
   for (std::uint64_t i = 0; i < 10; ++i) store.make(asio_op::write, 5, 10, i * 10);
   for (request_record& one : store.all()) order.add(one);
-  static_cast<void>(order.ask());
   for (request_record& one : store.all()) {
     REQUIRE(order.next() == &one);
     CHECK(order.next() == nullptr);
