@@ -35,9 +35,9 @@ namespace asioq::detail {
 ///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
 ///    requests name the descriptor, which must stay open that long. After a close that is in the order the number may
-///    mean another file, so what names it is classified only when the close has finished, by facts of then. Sizes are lower bounds: older writes only raise
-///    them, and a truncate lowers them when it is classified, or for all files when it ends alone. What is learnt while
-///    a truncate is unfinished counts as 0.
+///    mean another file, so what names it is classified only when the close has finished, by facts of then. Sizes are
+///    lower bounds: older writes only raise them, and a truncate lowers them when it is classified, or for all files
+///    when it ends alone. What is learnt while a truncate is unfinished counts as 0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
 ///    or done. Each request that ends frees a place in flight, and `next` takes the oldest that is ready. So every
 ///    request ends, and a question delays only what names the descriptor that it is about.

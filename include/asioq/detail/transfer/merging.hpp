@@ -42,7 +42,8 @@ class merging_probe {
   /// Whether nothing is allowed for the descriptor, as far as that is known without asking.
   [[nodiscard]] bool refuses(int fd) const noexcept { return fd == refused_; }
 
-  /// Forgets the file that was asked for last: its inode number and its attributes may change while nothing is unfinished.
+  /// Forgets the file that was asked for last: its inode number and its attributes may change while nothing is
+  /// unfinished.
   void forget() noexcept { inode_ = 0; }
 
   /// What is allowed for the descriptor. Asks less if the descriptor means the file of the last call.
