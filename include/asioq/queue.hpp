@@ -50,7 +50,8 @@ namespace asioq {
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on).
 /// Another thread may take over if the program synchronises that. Operations run on the executor. A call that blocks
 /// (`wait`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself, on the
-/// owner's thread, if no task has begun them. So no call ever waits for an executor that is busy with something else.
+/// owner's thread, if no task has begun them. So these calls never wait for an executor that is busy with something
+/// else. The timed waits carry out nothing: while the executor is busy they may return empty.
 ///
 /// An executor that runs tasks inside `execute` (`inline_executor`, for one) is the exception to "does not block".
 /// There the call that hands over a task carries out requests: `submit`, and at times `try_wait` and the timed waits.
@@ -58,8 +59,9 @@ namespace asioq {
 /// An `io_executor` has no tasks. The owner's calls begin and complete operations.
 ///
 /// **System calls of the owner.** On executors of tasks a call that does not block makes no system call about files,
-/// unless it runs a task inside `execute`. On an `io_executor` in as-if-serial order, `submit` asks what a descriptor
-/// means (fstat, fcntl, fstatfs, or `describe`) when a second request is unfinished.
+/// unless it runs a task inside `execute`. On an `io_executor` the owner asks what a descriptor means (fstat, fcntl,
+/// fstatfs, or `describe`): in as-if-serial order in `submit`, and at times in the waits, when a second request is
+/// unfinished; in both orders which file a sync means, after one has failed.
 ///
 /// **Lifetime.** The destructor waits for all that was submitted. Handles may outlive the queue. The executor must work
 /// as long as the queue lives, and call every task. A task that comes after the queue's end does nothing.
@@ -149,7 +151,8 @@ class basic_asio_queue {
   /// - `write_back_error`: this is a write-back, and a failed one has not been collected;
   /// - `std::system_error` (`std::errc::operation_not_permitted`): the queue is being destroyed, and this is called by
   ///   `queue_options::on_lost_failure`;
-  /// - what the executor throws when it refuses the task.
+  /// - what the executor throws when it refuses the task;
+  /// - `std::bad_alloc`: as if serial, there is no memory to note another file.
   void submit(asio_request&& request) {
     const detail::single_user guard(in_use_);
     detail::request_record& record = request.record();
