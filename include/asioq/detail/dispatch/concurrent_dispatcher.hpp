@@ -63,7 +63,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
-    if (help() || spin(target)) return;
+    if (help(seen) || spin(target)) return;
     lock_type lock(mutex_);
     if (finished() != seen || order_.has_next_to_finish()) return;
     wake_.arm(target);
@@ -138,19 +138,20 @@ class concurrent_dispatcher final : public task_dispatcher {
     lock.lock();
   }
 
-  /// Owner: carries out the request that has to finish first, if no worker has begun it. Returns whether anything has
-  /// finished.
-  bool help() noexcept {
+  /// Owner: carries out the request that has to finish first, if no worker has begun it. Returns whether more than
+  /// `seen` have finished.
+  bool help(std::uint64_t seen) noexcept {
     lock_type lock(mutex_);
-    const std::uint64_t before = finished();
     if (order_.has_question()) answer(lock);
-    if (request_record* const record = order_.next_to_finish()) carry_out(*record, lock);
+    // If something has finished meanwhile, the owner must not begin the next: it may depend on what the owner does now.
+    if (order_.finished() == seen)
+      if (request_record* const record = order_.next_to_finish()) carry_out(*record, lock);
     settle(lock);
     try {
       while (needs_task(0)) add_task(lock);
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call tries again, or does the work itself
     }
-    return finished() != before;
+    return finished() != seen;
   }
 
   /// Carries out the request, and those that continue it and may start. Returns how many requests that were.

@@ -150,14 +150,12 @@ class schedule {
     return in_flight_ < max_in_flight_ && ready_.size() > 0 && wanted(ready_.front());
   }
 
-  /// The oldest unfinished request, which is in flight from here on. Null if it has started or may not start now.
-  /// Nothing finishes before it.
+  /// The oldest unfinished request, which is in flight from here on. Null if it has started, may not start now, or has
+  /// ended at once because of an earlier failure. Nothing finishes before it.
   request_record* next_to_finish() noexcept {
-    while (in_flight_ < max_in_flight_ && has_next_to_finish()) {
-      request_record& record = ready_.pop();  // the oldest of all, so it is the oldest that is ready
-      if (start(record)) return &record;
-    }
-    return nullptr;
+    if (in_flight_ == max_in_flight_ || !has_next_to_finish()) return nullptr;
+    request_record& record = ready_.pop();  // the oldest of all, so it is the oldest that is ready
+    return start(record) ? &record : nullptr;
   }
 
   [[nodiscard]] bool has_next_to_finish() const noexcept {
