@@ -24,7 +24,8 @@ namespace asioq::detail {
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, and everything on a stream.
 ///
-/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time. A blocked
+/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time in the usual
+/// cases, and linear time where old short ranges lie among young long ones. A blocked
 /// request waits in the list of *one* request that is in its way, the youngest, which is likely to finish last. When
 /// that has finished, the blocked one looks for the next. A request right behind one that excludes the whole file needs
 /// no search, since that one waits for all others. So chains cost constant time for each request. Not thread-safe.
