@@ -53,8 +53,7 @@ class schedule {
   struct question {
     int fd;
     std::uint64_t entry;
-    std::uint64_t truncates;  // how many requests to truncate had been added
-    bool may_be_cut;          // one of these was unfinished
+    bool may_be_cut;  // a request to truncate was unfinished
   };
 
   /// `max_in_flight` of 1 is strict order, which needs no facts. May throw `std::bad_alloc`.
@@ -78,10 +77,7 @@ class schedule {
       record.progress = state::unclassified;
     }
     unfinished_.push_back(record);
-    if (record.op == asio_op::truncate) {
-      ++truncates_;
-      ++unfinished_truncates_;
-    }
+    if (record.op == asio_op::truncate) ++unfinished_truncates_;
     if (record.progress != state::unclassified) return;
     if (first_unclassified_ == nullptr) first_unclassified_ = &record;
     classify();
@@ -121,14 +117,15 @@ class schedule {
     const open_file& file = files_.at((alone_ != nullptr ? alone_ : first_unclassified_)->fd);
     is_asked_ = true;
     asked_fd_ = file.fd;
-    return {file.fd, file.entry, truncates_, unfinished_truncates_ != 0};
+    return {file.fd, file.entry, unfinished_truncates_ != 0};
   }
 
   /// Takes in the answer to a question.
   void learn(const question& asked, file_facts facts) noexcept {
     is_asked_ = false;
     if (open_file* const file = files_.find_entry(asked.fd, asked.entry)) {
-      if (asked.may_be_cut || asked.truncates != truncates_) facts.size = 0;
+      // A truncate that was added later has not run: what it would have to wait for names the descriptor.
+      if (asked.may_be_cut) facts.size = 0;
       files_.learn(*file, facts);
     }
     classify();
@@ -331,8 +328,7 @@ class schedule {
   int asked_fd_ = -1;                              // if is_asked_: about this descriptor
   ready_queue ready_;
   std::size_t in_flight_ = 0;
-  std::uint64_t truncates_ = 0;           // ever added
-  std::size_t unfinished_truncates_ = 0;  // of these
+  std::size_t unfinished_truncates_ = 0;  // requests to truncate
   std::uint64_t finished_ = 0;
   std::uint64_t failed_ = 0;
 };
