@@ -78,14 +78,15 @@ TEST_CASE("on executors of tasks no call that does not block asks about files", 
 }
 
 TEST_CASE("a slow answer about one file does not hold up calls for others", "[questions]") {
-  asioq::thread_pool pool{2};
+  asioq::thread_pool pool{3};
+  const pipe_ends pipe;
   const descriptor slow = temp_file_with("slow");
   const descriptor other = temp_file_with("other");
   const asioq::queue_options options{.buffer_size = 512, .order = asioq::execution_order::as_if_serial};
   asioq::basic_asio_queue<asioq::thread_pool::executor_type> queue{pool.executor(), options};
   asioq::basic_asio_queue<asioq::thread_pool::executor_type> neighbour{pool.executor(), options};
   question_gate gate{slow.get()};
-  queue.submit(read_of(queue, slow, 4, 0));
+  queue.submit(read_of(queue, pipe.read_end, 1));  // unfinished while the others come, so they have to be told apart
   queue.submit(read_of(queue, slow, 4, 0));
   queue.submit(read_of(queue, slow, 4, 1));
   gate.await_visitor();
@@ -98,6 +99,7 @@ TEST_CASE("a slow answer about one file does not hold up calls for others", "[qu
   CHECK(run(neighbour, read_of(neighbour, other, 5, 0)).bytes_transferred() == 5);
   CHECK(steady_clock::now() - begin < 10s);  // it would be for ever
   gate.open();
+  pipe.put("x");
   queue.sync();
 }
 
