@@ -8,6 +8,8 @@
 #if defined(__cpp_lib_jthread) && defined(__cpp_exceptions)
 
 #include <asioq/asio_op.hpp>
+#include <asioq/async_submit.hpp>
+#include <asioq/completion.hpp>
 #include <asioq/default_executor.hpp>
 #include <asioq/error.hpp>
 #include <asioq/executor.hpp>

@@ -3,17 +3,15 @@
 /// @file
 /// The ordered queue.
 
+#include <asioq/async_submit.hpp>
+#include <asioq/completion.hpp>
 #include <asioq/default_executor.hpp>
+#include <asioq/detail/dispatch/dispatcher.hpp>
 #include <asioq/detail/dispatch/make_dispatcher.hpp>
-#include <asioq/detail/request/ledger.hpp>
-#include <asioq/detail/request/pool.hpp>
-#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/queue/queue_core.hpp>
 #include <asioq/detail/support/refuse.hpp>
-#include <asioq/detail/support/single_user.hpp>
 #include <asioq/detail/support/time.hpp>
-#include <asioq/error.hpp>
 #include <asioq/fwd.hpp>
-#include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 #include <asioq/request.hpp>
 
@@ -21,8 +19,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
+#include <stop_token>
 #include <system_error>
 #include <utility>
 
@@ -92,11 +89,10 @@ class basic_asio_queue {
   /// A queue on a copy of `executor`, with a copy of `allocator`. Throws `std::invalid_argument` for options out of
   /// range, and `std::bad_alloc`.
   basic_asio_queue(Executor executor, queue_options options, const Allocator& allocator = Allocator())
-      : options_(checked(std::move(options))),
-        executor_(std::move(executor)),
-        pool_(pool_type::make(options_.buffer_size, allocator)),
-        dispatcher_(make_dispatcher()),
-        exceptions_before_(std::uncaught_exceptions()) {}
+      : executor_(std::move(executor)),
+        core_(std::move(options), allocator, [this](const queue_options& its) -> detail::dispatcher& {
+          return detail::make_dispatcher(executor_, its);
+        }) {}
 
   /// A queue on a copy of `executor`, with default options. (A template, so that `{}` means options and no executor.)
   template <std::same_as<Executor> Exactly>
@@ -111,17 +107,7 @@ class basic_asio_queue {
   /// It prints the message and does not terminate if the program already knows that something went wrong. It does if,
   /// since the last `resume()`, a `write_back_error` or a handle that came back has told the owner of a failure to
   /// write or sync (of anything but a read), or if an exception that began after the queue was made is unwinding.
-  ~basic_asio_queue() {
-    finish_all();
-    is_closing_ = true;
-    const bool must_terminate = !ledger_.owner_was_told() && std::uncaught_exceptions() <= exceptions_before_;
-    while (detail::request_record* const record = ledger_.collect()) {
-      asio_request request(*record);
-      if (detail::ledger::is_loss(*record)) report_loss(request, must_terminate);
-    }
-    dispatcher_.leave();
-    pool_.close();
-  }
+  ~basic_asio_queue() = default;
 
   /// An unused request with a buffer of `options().buffer_size` bytes. Never blocks. If it finds nothing to recycle it
   /// allocates, and may throw what the allocator throws, changing nothing. Throws `std::system_error`
@@ -133,13 +119,7 @@ class basic_asio_queue {
   }
 
   /// As `get()`, but returns an empty handle where `max_requests` would make that throw.
-  [[nodiscard]] asio_request try_get() {
-    const detail::single_user guard(in_use_);
-    if (!pool_.has_idle()) harvest();
-    if (pool_.has_idle()) return asio_request(pool_.take());
-    if (options_.max_requests != 0 && pool_.size() >= options_.max_requests) return {};
-    return asio_request(pool_.make_record());
-  }
+  [[nodiscard]] asio_request try_get() { return core_.try_get(); }
 
   /// Hands a prepared request to the queue and leaves `request` empty. It may run and finish at once.
   ///
@@ -153,48 +133,35 @@ class basic_asio_queue {
   ///   `queue_options::on_lost_failure`;
   /// - what the executor throws when it refuses the task;
   /// - `std::bad_alloc`: as if serial, there is no memory to note another file.
-  void submit(asio_request&& request) {
-    const detail::single_user guard(in_use_);
-    detail::request_record& record = request.record();
-    if (record.home != &pool_) detail::refuse("asioq: the request belongs to another queue");
-    if (record.op == asio_op::free) detail::refuse("asioq: nothing is prepared in the request");
-    if (is_closing_) detail::refuse(std::errc::operation_not_permitted, "asioq: the queue is being destroyed");
-    if (record.op == asio_op::write_back) make_room();
-    const detail::submission before =
-        record.begin({.sequence = ledger_.entered(), .acknowledged = ledger_.acknowledged()});
-    try {
-      dispatcher_.submit(record);
-    } catch (...) {
-      record.begin(before);
-      throw;
-    }
-    request.record_ = nullptr;
-    ledger_.enter(record);
+  void submit(asio_request&& request) { core_.submit(request, nullptr); }
+
+  /// The same for a request that `receiver` gets when it has finished, instead of a wait; see `completion`. Since that
+  /// is told of it, a write-back does not recycle itself, and its failure raises no `write_back_error`. Nor does this
+  /// throw one. Requests that have finished and wait for their delivery take no room from `max_writebacks`.
+  void submit(asio_request&& request, completion& receiver) { core_.submit(request, &receiver); }
+
+  /// The same for a coroutine: `asio_request done = co_await queue.async_submit(std::move(request));`. It is submitted
+  /// when it is awaited. See `async_submission`, also for `stop`.
+  async_submission<basic_asio_queue> async_submit(asio_request&& request, std::stop_token stop = {}) noexcept {
+    return {*this, request, std::move(stop)};
   }
 
   /// The first finished request that needs collecting, in the order of submission; blocks until there is one. Empty if
   /// nothing is running and nothing finished is left.
-  [[nodiscard]] asio_request wait() {
-    const detail::single_user guard(in_use_);
-    harvest();
-    while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
-      dispatcher_.await(ledger_.settled(), ledger_.next_to_collect());
-      harvest();
-    }
-    return collect();
-  }
+  [[nodiscard]] asio_request wait() { return core_.wait(); }
+
+  /// As `wait()`, but empty also once the token has been asked to stop, on any thread. Nothing else changes then:
+  /// what runs goes on, and a later wait returns it. Never carries out a request, with the exceptions of `try_wait()`.
+  /// It sleeps on a descriptor, so it throws as `native_handle()` does if the token can be asked to stop at all, and
+  /// `std::system_error` if there are no descriptors left.
+  [[nodiscard]] asio_request wait(const std::stop_token& stop) { return core_.wait(stop); }
 
   /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request, except where the
   /// executor does so inside the call: in `execute`, or for what io_uring cannot do (see `uring_context`).
   ///
   /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the
   /// owner was leaving requests to it, and refuses again.
-  [[nodiscard]] asio_request try_wait() {
-    const detail::single_user guard(in_use_);
-    dispatcher_.poll(ledger_.entered());
-    harvest();
-    return collect();
-  }
+  [[nodiscard]] asio_request try_wait() { return core_.try_wait(); }
 
   /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number
   /// counts as zero. Never carries out a request, with the exceptions of `try_wait()`.
@@ -207,153 +174,87 @@ class basic_asio_queue {
   /// of `try_wait()`.
   template <class Clock, class Duration>
   [[nodiscard]] asio_request wait_until(const std::chrono::time_point<Clock, Duration>& deadline) {
-    const detail::single_user guard(in_use_);
-    const typename Clock::time_point end(detail::saturate<typename Clock::duration>(deadline.time_since_epoch()));
-    dispatcher_.poll(ledger_.entered());
-    harvest();
-    while (!ledger_.has_collectable() && ledger_.has_outstanding()) {
-      const auto now = Clock::now();
-      if (now >= end) break;
-      dispatcher_.await_until(ledger_.settled(), ledger_.next_to_collect(),
-                              detail::time_after(detail::time_between(now, end)));
-      harvest();
-    }
-    return collect();
+    using time_point = typename Clock::time_point;
+    return core_.template wait_until<Clock>(
+        time_point(detail::saturate<typename Clock::duration>(deadline.time_since_epoch())));
   }
+
+  /// Begins what is due, takes in what has finished, and delivers what of it has a receiver. Returns how many requests
+  /// it has delivered. Never blocks, never carries out a request, with the exceptions of `try_wait()`, and throws as
+  /// that.
+  ///
+  /// It delivers what had finished when it was called. A receiver that submits again, and again, does not keep it.
+  std::size_t poll() { return core_.poll(); }
+
+  /// Blocks until a request with a receiver has finished, and delivers it. Returns 1, or 0 if there is none left.
+  std::size_t run_one() { return core_.run_one(); }
+
+  /// A descriptor for poll(2), epoll(7) and every event loop: readable, level-triggered, while `poll()` or `try_wait()`
+  /// would find something. Call either when it is readable. Do not read from it, write to it or close it.
+  ///
+  /// On executors of tasks it is an eventfd(2), made now if it is the first time. It is written to at most once for each
+  /// time that the owner has found nothing, and only for what can be delivered or collected, not for a request that is
+  /// done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring have in common:
+  /// call `poll()` of each. On another `io_executor` see there.
+  ///
+  /// Once the program has asked for it, each call of the owner leaves the descriptor in the right state, and nothing
+  /// prepared and not submitted. That costs a call some nanoseconds, or a system call. It is valid until the queue (the
+  /// ring) is destroyed. Throws `std::system_error`: `std::errc::operation_not_supported` if the executor has none, or
+  /// the reason why the kernel makes none.
+  [[nodiscard]] int native_handle() { return core_.native_handle(); }
 
   /// Blocks until all submitted requests have finished; those that need collecting stay for the waits.
   ///
   /// Throws `write_back_error` then, if a write-back has failed (or was cancelled) and has not been collected. This is
   /// not fsync: what was written may still be in the kernel's memory only.
-  void sync() {
-    const detail::single_user guard(in_use_);
-    finish_all();
-    throw_if_write_back_failed();
-  }
+  void sync() { core_.sync(); }
 
   /// Says that the caller has dealt with the failures of all requests that have finished up to now. What is submitted
   /// from here on runs again under `failure_policy::hold`, and fsync asks the kernel again. A failure of a request that
   /// is still running counts when it comes. Without effect if nothing has failed since the last time.
-  void resume() {
-    const detail::single_user guard(in_use_);
-    harvest();
-    ledger_.acknowledge();
-  }
+  void resume() { core_.resume(); }
+
+  /// Cancels all that has been submitted and has not begun: it comes back, in order, with
+  /// `std::errc::operation_canceled` and its data, write-backs too. Does not block.
+  ///
+  /// What has begun goes on to its end. An `io_executor` that can `cancel` is asked to end it: io_uring ends transfers
+  /// of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and what they had
+  /// transferred. Under `failure_policy::hold` only the latter count as failures. Requests submitted later are not
+  /// concerned. A queue that is destroyed after this waits for what has begun, no longer.
+  void cancel() { core_.cancel(); }
 
   /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end
   /// means that none was leaked.
-  [[nodiscard]] std::size_t allocated_requests() const noexcept { return pool_.size() - pool_.idle(); }
+  [[nodiscard]] std::size_t allocated_requests() const noexcept { return core_.allocated_requests(); }
 
   /// Requests that wait to be recycled. `shrink_to_fit` frees them.
-  [[nodiscard]] std::size_t idle_requests() const noexcept { return pool_.idle(); }
+  [[nodiscard]] std::size_t idle_requests() const noexcept { return core_.idle_requests(); }
 
   /// Frees the idle requests and their buffers.
-  void shrink_to_fit() noexcept {
-    const detail::single_user guard(in_use_);
-    harvest();
-    pool_.free_idle();
-  }
+  void shrink_to_fit() noexcept { core_.shrink_to_fit(); }
 
   /// Requests submitted and not yet finished, in the sense of "Finished" above.
-  [[nodiscard]] std::size_t running_requests() const noexcept {
-    return static_cast<std::size_t>(ledger_.entered() - dispatcher_.finished());
-  }
+  [[nodiscard]] std::size_t running_requests() const noexcept { return core_.running_requests(); }
 
   /// Write-backs submitted and not yet finished; at most `options().max_writebacks`.
-  [[nodiscard]] std::size_t running_writebacks() const noexcept {
-    return ledger_.running_write_backs(dispatcher_.finished());
-  }
+  [[nodiscard]] std::size_t running_writebacks() const noexcept { return core_.running_writebacks(); }
 
   /// All requests with a `sequence()` below this have finished. Younger ones may have been carried out, too.
-  [[nodiscard]] std::uint64_t completed_through() const noexcept { return dispatcher_.finished(); }
+  [[nodiscard]] std::uint64_t completed_through() const noexcept { return core_.completed_through(); }
 
   /// The options it was made with.
-  [[nodiscard]] const queue_options& options() const noexcept { return options_; }
+  [[nodiscard]] const queue_options& options() const noexcept { return core_.options(); }
   /// The executor its operations run on.
   [[nodiscard]] const Executor& get_executor() const noexcept { return executor_; }
   /// A copy of its allocator.
-  [[nodiscard]] Allocator get_allocator() const noexcept { return pool_.allocator(); }
+  [[nodiscard]] Allocator get_allocator() const noexcept { return core_.allocator(); }
 
   /// For the caller, to count the parts of the program that share this queue, for example. The queue never reads it.
   std::size_t use_count = 0;
 
  private:
-  using pool_type = detail::request_pool<Allocator>;
-
-  static queue_options checked(queue_options options) {
-    if (options.buffer_size == 0) detail::refuse("asioq: buffer_size is 0");
-    if (options.max_writebacks == 0) detail::refuse("asioq: max_writebacks is 0");
-    if (options.max_in_flight == 0) detail::refuse("asioq: max_in_flight is 0");
-    return options;
-  }
-
-  detail::dispatcher& make_dispatcher() {
-    try {
-      return detail::make_dispatcher(executor_, options_);
-    } catch (...) {
-      pool_.close();
-      throw;
-    }
-  }
-
-  /// Takes in what has finished, without blocking.
-  void harvest() noexcept {
-    ledger_.settle(dispatcher_.finished(), [this](detail::request_record& record) { pool_.put(record); });
-  }
-
-  asio_request collect() noexcept {
-    detail::request_record* const record = ledger_.collect();
-    return record == nullptr ? asio_request() : asio_request(*record);
-  }
-
-  /// Returns when one more write-back may be submitted.
-  void make_room() {
-    for (;;) {
-      harvest();
-      throw_if_write_back_failed();
-      if (ledger_.outstanding_write_backs() < options_.max_writebacks) return;
-      dispatcher_.await(ledger_.settled(), ledger_.oldest_write_back());
-    }
-  }
-
-  void throw_if_write_back_failed() {
-    if (ledger_.failed_write_backs() == 0) return;
-    const detail::request_record& oldest = ledger_.oldest_failed_write_back();
-    // Made before anything counts as reported: it may throw std::bad_alloc instead.
-    const write_back_error error({oldest.error, std::system_category()}, oldest.fd, oldest.offset, oldest.length);
-    ledger_.mark_reported();
-    throw write_back_error(error);
-  }
-
-  void finish_all() noexcept {
-    harvest();
-    while (ledger_.has_outstanding()) {
-      dispatcher_.await(ledger_.settled(), ledger_.entered());
-      harvest();
-    }
-  }
-
-  void report_loss(asio_request& request, bool must_terminate) noexcept {
-    if (options_.on_lost_failure) {
-      options_.on_lost_failure(request);
-      return;
-    }
-    std::fprintf(
-        stderr,
-        "asioq: a queue is destroyed with a failure that was not reported: %s of %zu bytes, descriptor %d: %s\n",
-        traits_of(request.op()).name, request.length(), request.fd(), request.error().message().c_str());
-    if (must_terminate) std::terminate();
-  }
-
-  // For the owner only. What it shares with other threads is in dispatcher_ and pool_.
-  queue_options options_;
-  Executor executor_;               // constant
-  pool_type& pool_;                 // all requests
-  detail::dispatcher& dispatcher_;  // carries out those submitted
-  detail::ledger ledger_;           // keeps their books from submission until they are collected
-  int exceptions_before_;           // constant: exceptions that were unwinding when the queue was made
-  bool is_closing_ = false;         // inside the destructor
-  detail::single_user_flag in_use_;
+  Executor executor_;                   // constant
+  detail::queue_core<Allocator> core_;  // its dispatcher refers to the executor
 };
 
 /// The queue with everything default: the program's shared pool, `std::allocator`.

@@ -19,6 +19,11 @@
 
 namespace asioq {
 
+namespace detail {
+template <class Allocator>
+class queue_core;
+}
+
 /// The owner of one request and its buffer while the queue does not have them; move-only, empty when moved from.
 ///
 /// It comes from `get()` of a queue, is prepared, goes to `submit()` of the same queue and comes back from one of its
@@ -150,8 +155,10 @@ class asio_request {
   [[nodiscard]] std::uint64_t sequence() const { return record().sequence; }
 
  private:
-  template <queue_executor Executor, class Allocator>
-  friend class basic_asio_queue;
+  template <class Allocator>
+  friend class detail::queue_core;
+  template <class Queue>
+  friend class async_submission;
 
   explicit asio_request(detail::request_record& record) noexcept : record_(&record) {}
 

@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <optional>
 #include <system_error>
+#include <utility>
 #include <variant>
 
 namespace asioq {
@@ -69,6 +70,12 @@ class uring_context {
     void poll() const { context_->poll(); }
     /// See `io_executor`. Throws as `poll`.
     void wait_until(std::chrono::steady_clock::time_point deadline) const { context_->wait_until(deadline); }
+    /// See `io_executor`. The kernel can end transfers of pipes, sockets and terminals, and what it has not begun.
+    void cancel(io_operation& operation) const noexcept { context_->cancel(operation); }
+    /// The ring's own descriptor; see `io_executor`. Submits what waits for submission. Throws as `poll`.
+    [[nodiscard]] int native_handle() const { return context_->native_handle(); }
+    /// See `io_executor`.
+    void keep_readable(bool on) const noexcept { context_->keep_readable(on); }
 
     bool operator==(const executor_type&) const = default;
 
@@ -94,6 +101,7 @@ class uring_context {
 
   /// All its queues must be gone.
   ~uring_context() {
+    take_answers_of_its_own();
     assert(outstanding_ == 0 && waiting_.empty() && refused_.empty());
     ::io_uring_queue_exit(&ring_);
   }
@@ -143,15 +151,20 @@ class uring_context {
   void start(io_operation& operation) noexcept {
     const detail::single_user guard(completing_ ? nested_ : in_use_);
     waiting_.push(operation);
-    prepare();
-    const unsigned prepared = ::io_uring_sq_ready(&ring_);
-    const bool is_late = prepared >= (is_inline_ ? inline_batch : batch);
+    const bool is_late = waiting_.size() >= (is_inline_ ? inline_batch : batch);
     const bool may_wait = is_inline_ && operation.op() == asio_op::read;
     // Errors are met again, and reported, by the next call that may throw.
-    if (is_late || (prepared == outstanding_ && !may_wait)) submit();
+    if (is_late || (outstanding_ == 0 && !may_wait)) submit();
   }
 
+  /// Submits what waits, or as much of it as the kernel takes.
   int submit() noexcept {
+    prepare();
+    return enter();
+  }
+
+  /// Submits what is in the submission ring.
+  int enter() noexcept {
     const int result = ::io_uring_submit(&ring_);
     is_inline_ = ::io_uring_cq_ready(&ring_) + ::io_uring_sq_ready(&ring_) == outstanding_;
     return result;
@@ -161,12 +174,78 @@ class uring_context {
     const detail::single_user guard(in_use_);
     while (!refused_.empty()) waiting_.push(refused_.pop());
     prepare();
-    if (::io_uring_sq_ready(&ring_) > 0) detail::uring::check(submit());
+    if (::io_uring_sq_ready(&ring_) > 0) detail::uring::check(enter());
     take_completions();
+    remind();
   }
 
   void wait_until(std::chrono::steady_clock::time_point deadline) {
     const detail::single_user guard(in_use_);
+    wait_for_completions(deadline);
+    remind();
+  }
+
+  void cancel(io_operation& operation) noexcept {
+    const detail::single_user guard(in_use_);
+    operation.result = detail::uring::cut_short;
+    has_cut_short_ = true;
+    // In vain if the kernel does not have it.
+    if (::io_uring_sqe* const entry = next_entry()) {
+      ::io_uring_prep_cancel(entry, &operation, 0);
+      submit_own(*entry);
+    }
+  }
+
+  int native_handle() {
+    const detail::single_user guard(in_use_);
+    // Inside a delivery the call that delivers submits.
+    if (!waiting_.empty() || ::io_uring_sq_ready(&ring_) > 0) detail::uring::check(submit());
+    remind();
+    return ring_.ring_fd;
+  }
+
+  void keep_readable(bool on) noexcept {
+    on ? ++readers_ : --readers_;
+    if (!completing_) remind();  // else the call that completes does it
+  }
+
+  /// Makes the ring's descriptor readable if it has to be, and else lets nothing of its own make it so.
+  void remind() noexcept {
+    sort_out();
+    const bool has_to_be = readers_ > 0 || !refused_.empty() || !cut_short_.empty();
+    if (!has_to_be) take_answers_of_its_own();
+    if (!has_to_be || ::io_uring_cq_ready(&ring_) > 0) return;
+    if (::io_uring_sqe* const entry = next_entry()) {
+      ::io_uring_prep_nop(entry);
+      submit_own(*entry);
+    }
+  }
+
+  /// Submits an operation of the context's own, which is complete at once.
+  void submit_own(::io_uring_sqe& entry) noexcept {
+    ::io_uring_sqe_set_data(&entry, nullptr);
+    ++outstanding_;
+    enter();
+  }
+
+  /// Takes in what the context's own operations have left at the head of the completion ring.
+  void take_answers_of_its_own() noexcept {
+    ::io_uring_cqe* completion = nullptr;
+    while (::io_uring_peek_cqe(&ring_, &completion) == 0 && completion != nullptr) {
+      if (::io_uring_cqe_get_data(completion) != nullptr) return;
+      ::io_uring_cqe_seen(&ring_, completion);
+      --outstanding_;
+    }
+  }
+
+  /// Finds the operations that have been cancelled before the kernel had them.
+  void sort_out() noexcept {
+    if (!std::exchange(has_cut_short_, false)) return;
+    waiting_.move_cut_short(cut_short_);
+    refused_.move_cut_short(cut_short_);
+  }
+
+  void wait_for_completions(std::chrono::steady_clock::time_point deadline) {
     if (take_completions() || (!refused_.empty() && retry_refused(deadline))) return;
     prepare();
     if (is_inline_) {
@@ -206,16 +285,20 @@ class uring_context {
 
   /// Puts waiting operations into the submission ring, and submits what is there if it is full.
   void prepare() noexcept {
+    sort_out();
     while (!waiting_.empty()) {
-      ::io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
-      if (entry == nullptr) {
-        submit();
-        entry = ::io_uring_get_sqe(&ring_);
-        if (entry == nullptr) return;
-      }
+      ::io_uring_sqe* const entry = next_entry();
+      if (entry == nullptr) return;
       detail::uring::describe(*entry, waiting_.pop(), truncates_);
       ++outstanding_;
     }
+  }
+
+  /// A free place in the submission ring; null if there is none and the kernel takes nothing.
+  ::io_uring_sqe* next_entry() noexcept {
+    if (::io_uring_sqe* const entry = ::io_uring_get_sqe(&ring_)) return entry;
+    enter();
+    return ::io_uring_get_sqe(&ring_);
   }
 
   /// For a call that blocks: submits what the kernel has refused often once more, after a pause. If the owner may carry
@@ -257,11 +340,15 @@ class uring_context {
     bool any = false;
     ::io_uring_cqe* completion = nullptr;
     completing_ = true;
+    sort_out();
+    for (; !cut_short_.empty(); any = true) complete(cut_short_.pop(), -ECANCELED);
     while (::io_uring_peek_cqe(&ring_, &completion) == 0 && completion != nullptr) {
-      auto& operation = *static_cast<io_operation*>(::io_uring_cqe_get_data(completion));
+      auto* const data = static_cast<io_operation*>(::io_uring_cqe_get_data(completion));
       const std::int32_t result = completion->res;
       ::io_uring_cqe_seen(&ring_, completion);
       --outstanding_;
+      if (data == nullptr) continue;  // the context's own
+      io_operation& operation = *data;
       if (detail::uring::is_refusal(operation, result)) {
         (++operation.result < patience ? waiting_ : refused_).push(operation);
       } else {
@@ -289,11 +376,14 @@ class uring_context {
   ::io_uring ring_{};
   detail::uring::operation_list
       waiting_;  // started, and not in the submission ring; `result` counts the kernel's refusals
-  detail::uring::operation_list refused_;  // refused `patience` times or more, and not submitted again since
-  unsigned outstanding_ = 0;               // in the submission ring or the kernel
-  bool truncates_ = false;                 // constant: the kernel has op_truncate
-  bool is_inline_ = false;                 // the kernel completed the last submission before the call returned
-  bool completing_ = false;                // an operation is being completed, which may start others
+  detail::uring::operation_list refused_;    // refused `patience` times or more, and not submitted again since
+  detail::uring::operation_list cut_short_;  // cancelled before the kernel had them
+  unsigned outstanding_ = 0;                 // in the submission ring or the kernel, the context's own included
+  unsigned readers_ = 0;                     // see keep_readable()
+  bool truncates_ = false;                   // constant: the kernel has op_truncate
+  bool is_inline_ = false;                   // the kernel completed the last submission before the call returned
+  bool has_cut_short_ = false;               // cancelled operations may be in the first two lists
+  bool completing_ = false;                  // an operation is being completed, which may start others
   detail::single_user_flag in_use_ = false;
   detail::single_user_flag nested_ = false;  // for start() while completing_, when in_use_ is set
 };

@@ -7,7 +7,7 @@ import sys
 
 # The lowest first: the headers asioq/NAME.hpp, and with a slash at the end all headers in asioq/NAME/.
 layers = [
-    'version asio_op options error task file_offset io_operation file_facts operation',
+    'version asio_op options error task completion file_offset io_operation file_facts operation',
     'executor io_executor inline_executor fwd',
     'detail/support/',
     'detail/request/',
@@ -15,7 +15,9 @@ layers = [
     'detail/order/',
     'detail/dispatch/',
     'thread_pool default_executor uring',
-    'request queue',
+    'request async_submit',
+    'detail/queue/',
+    'queue',
     'file reader writer',
     'testing/',
     'asioq',

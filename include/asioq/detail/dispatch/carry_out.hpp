@@ -6,12 +6,17 @@
 #include <asioq/detail/transfer/transfer.hpp>
 #include <asioq/file_facts.hpp>
 
+#include <cerrno>
+
 namespace asioq::detail {
 
-/// Carries out one request of a serial order, or ends it with the error that an earlier failure imposes. Blocks.
+/// Carries out one request of a serial order, or ends it with the error that an earlier failure or its cancellation
+/// imposes. Blocks.
 /// Records the request's own failure. Returns whether it succeeded. The request's `error` is 0 before.
 inline bool carry_out(request_record& record, failure_log& failures, const file_probe& probe) noexcept {
-  if (!failures.empty())
+  if (record.must_not_begin())
+    record.error = ECANCELED;
+  else if (!failures.empty())
     record.error = failures.admits(record, failures.needs_file(record) ? probe.identity(record.fd) : file_identity{});
   if (record.error == 0) {
     finish(record);

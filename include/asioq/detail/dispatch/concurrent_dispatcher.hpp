@@ -71,6 +71,12 @@ class concurrent_dispatcher final : public task_dispatcher {
     wake_.sleep();
   }
 
+  void cancel(request_record* /*oldest*/) noexcept override {
+    lock_type lock(mutex_);
+    order_.end_cancelled();
+    settle(lock);
+  }
+
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin(target)) return;
     lock_type lock(mutex_);
@@ -93,7 +99,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     lock_type lock(mutex_);
     is_leaving_ = true;
     while (handing_over_ != nullptr) {
-      wake_.arm(never);
+      wake_.arm(wake::never);
       lock.unlock();
       wake_.sleep();
       lock.lock();
@@ -132,7 +138,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   /// Worker that turns away from requests: wakes a sleeping owner that could carry out the next to finish. Unlocks
   /// for a while.
   void wake_owner_if_alone(lock_type& lock) noexcept {
-    if (!wake_.is_armed() || !order_.has_next_to_finish()) return;
+    if (!wake_.has_sleeper() || !order_.has_next_to_finish()) return;
     lock.unlock();
     wake_.tell_anyway();
     lock.lock();
@@ -196,7 +202,7 @@ class concurrent_dispatcher final : public task_dispatcher {
     if (!file->merges.allows(first)) return;
     while (order_.has_next_that(
         [&](const request_record& other) { return continues(other) && file->merges.allows(other); })) {
-      request_record* const more = order_.next();
+      request_record* const more = order_.next_front();
       if (more == nullptr) return;
       requests.take(*more);
     }
@@ -277,8 +283,6 @@ class concurrent_dispatcher final : public task_dispatcher {
     wake_.tell(now, failed);
     lock.lock();
   }
-
-  static constexpr std::uint64_t never = ~std::uint64_t{0} - 1;  // what `finished_` does not reach
 
   mutex mutex_;  // for all below
   schedule order_;

@@ -34,6 +34,20 @@ class dispatcher {
   virtual void await_until(std::uint64_t seen, std::uint64_t target,
                            std::chrono::steady_clock::time_point deadline) = 0;
 
+  /// Ends what has not begun, as far as it can without blocking: all that is outstanding has been cancelled, from
+  /// `oldest` on, linked by `next_later`. What has begun goes on, unless the executor can end that, too.
+  virtual void cancel(request_record* oldest) noexcept = 0;
+
+  /// A descriptor that can be waited for in an event loop, until the dispatcher goes. Throws `std::system_error`.
+  virtual int native_handle() = 0;
+
+  /// Makes the descriptor readable, or leaves it so. There must be one.
+  virtual void set_readable() noexcept = 0;
+
+  /// Makes the descriptor readable when `finished()` reaches `target` or a request fails, and not before. Begins what is
+  /// due. Returns false if `finished()` is not `seen`: then the caller has to look again. There must be a descriptor.
+  virtual bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t target) noexcept = 0;
+
   /// The queue goes, and everything submitted has finished. The caller must not use the dispatcher any more, which
   /// deletes itself when no other thread uses it.
   virtual void leave() noexcept = 0;

@@ -5,6 +5,7 @@
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
 #include <asioq/detail/request/record.hpp>
+#include <asioq/detail/support/wake.hpp>
 #include <asioq/options.hpp>
 
 #include <atomic>
@@ -29,10 +30,18 @@ class inline_dispatcher final : public dispatcher {
   void await(std::uint64_t /*seen*/, std::uint64_t /*target*/) noexcept override {}
   void await_until(std::uint64_t /*seen*/, std::uint64_t /*target*/,
                    std::chrono::steady_clock::time_point /*deadline*/) override {}
+  void cancel(request_record* /*oldest*/) noexcept override {}
+  int native_handle() override { return wake_.descriptor(); }
+  void set_readable() noexcept override { wake_.set_readable(); }
+  bool watch(std::uint64_t /*submitted*/, std::uint64_t /*seen*/, std::uint64_t target) noexcept override {
+    wake_.watch(target);
+    return true;
+  }
   void leave() noexcept override { delete this; }
 
  private:
   failure_log failures_;
+  wake wake_;  // for its descriptor: no other party finishes anything
 };
 
 }  // namespace asioq::detail

@@ -6,6 +6,7 @@
 #include <asioq/detail/order/file_probe.hpp>
 #include <asioq/detail/order/schedule.hpp>
 #include <asioq/detail/request/record.hpp>
+#include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/io_executor.hpp>
@@ -17,7 +18,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <system_error>
+#include <utility>
 
 namespace asioq::detail {
 
@@ -41,8 +44,8 @@ class io_dispatcher final : public dispatcher {
     publish();
   }
 
-  void poll(std::uint64_t submitted) override {
-    if (finished() == submitted) return;
+  void poll(std::uint64_t /*submitted*/) override {
+    unwatch();
     try {
       start_requests();
       executor_.poll();
@@ -62,9 +65,61 @@ class io_dispatcher final : public dispatcher {
     wait(seen, deadline);
   }
 
-  void leave() noexcept override { delete this; }
+  void cancel(request_record* oldest) noexcept override {
+    order_.end_cancelled();
+    if constexpr (cancels<Executor>) {
+      for (request_record* record = oldest; record != nullptr; record = record->next_later) {
+        if (!schedule::is_in_flight(*record)) continue;
+        record->is_cut_short = true;
+        executor_.cancel(*record);
+      }
+    }
+    publish();
+  }
+
+  int native_handle() override {
+    if constexpr (has_native_handle<Executor>)
+      return executor_.native_handle();
+    else
+      refuse(std::errc::operation_not_supported, "asioq: the executor has no descriptor for event loops");
+  }
+
+  void set_readable() noexcept override {
+    target_ = nothing;
+    if (is_kept_readable_) return;
+    is_kept_readable_ = true;
+    if constexpr (keeps_readable<Executor>) executor_.keep_readable(true);
+  }
+
+  bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t target) noexcept override {
+    unwatch();
+    target_ = target;
+    failed_ = order_.failed();
+    try {
+      if (finished() != submitted) start_requests();
+      if constexpr (has_native_handle<Executor>) static_cast<void>(executor_.native_handle());
+    } catch (...) {
+      // The executor refuses what the owner had left to it, and the owner has to try again.
+      set_readable();
+    }
+    publish();
+    return finished() == seen;
+  }
+
+  void leave() noexcept override {
+    unwatch();
+    delete this;
+  }
 
  private:
+  static constexpr std::uint64_t nothing = std::numeric_limits<std::uint64_t>::max();
+
+  void unwatch() noexcept {
+    target_ = nothing;
+    if (!std::exchange(is_kept_readable_, false)) return;
+    if constexpr (keeps_readable<Executor>) executor_.keep_readable(false);
+  }
+
   /// Starts what may start. Throws what the executor throws; what has not been started is then still ready.
   void start_requests() {
     while (order_.has_question()) {
@@ -80,6 +135,7 @@ class io_dispatcher final : public dispatcher {
       }
       try {
         record->from = 0;
+        record->is_cut_short = false;
         start_step(*record);
       } catch (...) {
         order_.put_back(*record);
@@ -102,7 +158,11 @@ class io_dispatcher final : public dispatcher {
   }
 
   void on_step(request_record& record, std::int64_t outcome) noexcept {
-    if (advance(record, record.from, outcome, !describes_files<Executor>)) {
+    if (record.is_cut_short && outcome == -EINTR) outcome = -ECANCELED;
+    const bool has_more = advance(record, record.from, outcome, !describes_files<Executor>);
+    if (has_more && record.is_cut_short) {
+      order_.refuse(record, ECANCELED);
+    } else if (has_more) {
       try {
         start_step(record);
         return;
@@ -118,12 +178,16 @@ class io_dispatcher final : public dispatcher {
       start_requests();
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call offers again what the executor refuses now
     }
+    // Perhaps it is a call of another queue that has completed the step, and this one's owner waits for the descriptor.
+    publish();
+    if (target_ != nothing && (finished() >= target_ || order_.failed() != failed_)) set_readable();
   }
 
   /// Blocks until something has been completed. If the executor refuses a request while nothing is in flight, the
   /// request fails, since waiting would not help.
   void wait(std::uint64_t seen, std::chrono::steady_clock::time_point deadline) noexcept {
     int refusal = 0;
+    unwatch();
     try {
       start_requests();
     } catch (...) {
@@ -160,6 +224,9 @@ class io_dispatcher final : public dispatcher {
   const Executor& executor_;  // the queue's
   schedule order_;
   file_probe probe_;
+  std::uint64_t target_ = nothing;  // from `watch` on: the count that makes the descriptor readable
+  std::uint64_t failed_ = 0;        // with `target_`: how many had failed then
+  bool is_kept_readable_ = false;   // the executor has been asked for it
 };
 
 }  // namespace asioq::detail

@@ -106,6 +106,8 @@ class strict_dispatcher final : public task_dispatcher {
       wake_.disarm();
   }
 
+  void cancel(request_record* /*oldest*/) noexcept override { help(wake::never, false); }
+
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
     if (spin(target)) return;
     wake_.arm(target);
@@ -157,16 +159,16 @@ class strict_dispatcher final : public task_dispatcher {
     }
   }
 
-  /// Owner: if there is no runner, carries out requests until `finished()` has reached `target`, none is left or
-  /// one has failed. Returns whether it was the runner.
-  bool help(std::uint64_t target) noexcept {
+  /// Owner: if there is no runner, carries out requests until `finished()` has reached `target`, none is left or,
+  /// unless that is no matter, one has failed. Returns whether it was the runner.
+  bool help(std::uint64_t target, bool until_failure = true) noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {
       if ((old & running) != 0) return false;
       // Acquire: pairs with the release of the last runner.
     } while (!word_.compare_exchange_weak(old, old | running, std::memory_order_acquire, std::memory_order_relaxed));
     while (finished_.load(std::memory_order_relaxed) < target && refill())
-      if (run_front(std::memory_order_release)) break;  // the owner does not sleep now
+      if (run_front(std::memory_order_release) && until_failure) break;  // the owner does not sleep now
     leave_the_rest();
     return true;
   }
@@ -211,7 +213,8 @@ class strict_dispatcher final : public task_dispatcher {
 
   /// Runner: whether it is worth looking for requests that could leave together with this one.
   bool may_be_continued(const request_record& first) noexcept {
-    return !merging_of_.refuses(first.fd) && !failures_.holds() && refill() && ready_.front()->fd == first.fd;
+    return !first.must_not_begin() && !merging_of_.refuses(first.fd) && !failures_.holds() && refill() &&
+           ready_.front()->fd == first.fd;
   }
 
   /// Runner: adds to the batch what continues it.
@@ -222,7 +225,8 @@ class strict_dispatcher final : public task_dispatcher {
     if (!allowed.allows(first)) return;
     const bool is_awaited = first.op != asio_op::write_back;
     const std::size_t limit = is_awaited && begins_burst_ ? first_of_burst : batch::most;
-    while (next.size() < limit && refill() && next.is_continued_by(*ready_.front()) && allowed.allows(*ready_.front()))
+    while (next.size() < limit && refill() && next.is_continued_by(*ready_.front()) &&
+           allowed.allows(*ready_.front()) && !ready_.front()->must_not_begin())
       next.take(ready_.pop_front());
   }
 
@@ -241,7 +245,8 @@ class strict_dispatcher final : public task_dispatcher {
   /// owner sleeps, since the owner must not depend on when the executor runs that task. Returns whether it has stopped
   /// being the runner.
   bool yield() noexcept {
-    if (wake_.is_armed() || (ready_.empty() && newest(word_.load(std::memory_order_relaxed)) == nullptr)) return false;
+    if (wake_.has_sleeper() || (ready_.empty() && newest(word_.load(std::memory_order_relaxed)) == nullptr))
+      return false;
     if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0 && !try_hand_over()) return false;
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {

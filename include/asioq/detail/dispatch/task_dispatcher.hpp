@@ -23,6 +23,21 @@ class task_dispatcher : public dispatcher {
   static constexpr std::chrono::microseconds longest_stay{200};
 
  public:
+  int native_handle() final { return wake_.descriptor(); }
+  void set_readable() noexcept final { wake_.set_readable(); }
+
+  bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t target) noexcept final {
+    try {
+      poll(submitted);
+    } catch (...) {
+      // The executor refuses what the owner had left to it, and the owner has to try again.
+      wake_.set_readable();
+      return true;
+    }
+    wake_.watch(target);
+    return finished_.load() == seen;  // sequentially consistent: see wake
+  }
+
   void leave() noexcept final {
     before_leaving();
     drop_share();
@@ -42,7 +57,7 @@ class task_dispatcher : public dispatcher {
     clock::time_point now = clock::now();
     const clock::time_point end = now + longest_stay;
     std::uint64_t before = finished();
-    for (auto look = shortest_look; now < end && !wake_.is_armed(); look = std::min(2 * look, longest_look)) {
+    for (auto look = shortest_look; now < end && !wake_.has_sleeper(); look = std::min(2 * look, longest_look)) {
       const clock::time_point next = now + look;
       do adaptive_spin::pause();
       while ((now = clock::now()) < next);

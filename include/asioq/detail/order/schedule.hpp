@@ -13,6 +13,7 @@
 #include <asioq/options.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,7 +42,8 @@ namespace asioq::detail {
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
 ///    or done. Each request that ends frees a place in flight, and `next` takes the oldest that is ready. So every
 ///    request ends, and a question delays only what names the descriptor that it is about.
-/// 4. Failures. A failure concerns younger requests only (see failure_log). A sync blocks everything younger on its
+/// 4. Failures and cancelled requests. A cancelled request that has not begun ends when it would start, and has no
+///    effect, as if it had not been submitted. A failure concerns younger requests only (see failure_log). A sync blocks everything younger on its
 ///    file, so it inherits exactly the errors that it would inherit in a serial run. Under `failure_policy::hold`, what
 ///    began before the failure goes on, and nothing younger begins.
 /// 5. Completion. The schedule counts a request as finished when it and all older ones are done.
@@ -134,25 +136,34 @@ class schedule {
 
   /// The oldest request that may start, which is in flight from here on. Null if none may start now.
   request_record* next() noexcept {
-    while (in_flight_ < max_in_flight_ && ready_.size() > 0) {
-      request_record& record = ready_.pop();
-      if (start(record)) return &record;
-    }
+    while (in_flight_ < max_in_flight_ && ready_.size() > 0)
+      if (request_record* const record = next_front()) return record;
     return nullptr;
   }
 
-  /// Whether `next` would take a request for which `wanted` is true.
+  /// The oldest request that is ready, which is in flight from here on. Null if it has ended at once because of an
+  /// earlier failure or its cancellation. There must be one that may start.
+  request_record* next_front() noexcept {
+    request_record& record = ready_.pop();
+    return start(record) ? &record : nullptr;
+  }
+
+  /// Ends the requests that are ready and cancelled, up to the first that is not.
+  void end_cancelled() noexcept {
+    while (ready_.size() > 0 && ready_.front().must_not_begin()) next_front();
+  }
+
+  /// Whether there is a request that may start, the oldest such, for which `wanted` is true.
   template <class Wanted>
   [[nodiscard]] bool has_next_that(Wanted wanted) const noexcept {
     return in_flight_ < max_in_flight_ && ready_.size() > 0 && wanted(ready_.front());
   }
 
   /// The oldest unfinished request, which is in flight from here on. Null if it has started, may not start now, or has
-  /// ended at once because of an earlier failure. Nothing finishes before it.
+  /// ended at once as in `next_front`. Nothing finishes before it.
   request_record* next_to_finish() noexcept {
     if (in_flight_ == max_in_flight_ || !has_next_to_finish()) return nullptr;
-    request_record& record = ready_.pop();  // the oldest of all, so it is the oldest that is ready
-    return start(record) ? &record : nullptr;
+    return next_front();  // the oldest of all, so it is the oldest that is ready
   }
 
   [[nodiscard]] bool has_next_to_finish() const noexcept {
@@ -191,7 +202,7 @@ class schedule {
     end_in_flight(record);
   }
 
-  /// The request, in flight, ends with an error that an earlier failure imposes: see `failures().admits`.
+  /// The request, in flight, ends with an error that an earlier failure or its cancellation imposes.
   void cancel(request_record& record, int error) noexcept {
     record.error = error;
     end_in_flight(record);
@@ -209,6 +220,9 @@ class schedule {
   /// How many of these have failed.
   [[nodiscard]] std::uint64_t failed() const noexcept { return failed_; }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+  [[nodiscard]] static bool is_in_flight(const request_record& record) noexcept {
+    return record.progress == state::in_flight;
+  }
   /// How many requests `next()` could return now.
   [[nodiscard]] std::size_t startable() const noexcept { return std::min(ready_.size(), max_in_flight_ - in_flight_); }
 
@@ -252,6 +266,10 @@ class schedule {
   bool start(request_record& record) noexcept {
     ++in_flight_;
     record.progress = state::in_flight;
+    if (record.must_not_begin()) {
+      cancel(record, ECANCELED);
+      return false;
+    }
     if (failures_.needs_file(record)) return true;  // the party that carries it out finds the file, then asks
     record.error = failures_.admits(record);
     if (record.error != 0) end_in_flight(record);

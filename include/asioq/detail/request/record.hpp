@@ -1,11 +1,14 @@
 #pragma once
 
 #include <asioq/asio_op.hpp>
+#include <asioq/completion.hpp>
 #include <asioq/detail/request/range.hpp>
+#include <asioq/detail/support/sync.hpp>
 #include <asioq/file_offset.hpp>
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -33,6 +36,10 @@ struct request_outcome {
   std::size_t transferred = 0;
   int error = 0;  // an errno value
 
+  /// Ends with ECANCELED if it has not begun. Any thread may set it while the request is with the queue; it is false
+  /// while the request is with the caller. Relaxed: it orders nothing.
+  atomic<bool> is_cancelled = false;
+
   // Set by the owner on submission: the failures of requests before this one have been dealt with. See failure_log.
   std::uint64_t acknowledged = 0;
 
@@ -45,9 +52,11 @@ struct alignas(64) owner_part {
   std::byte* buffer = nullptr;   // constant
   void* user_data = nullptr;
   std::uint64_t sequence = 0;              // set on submission
+  completion* receiver = nullptr;          // if it has one: null if that does not want it any more
   request_record* next_later = nullptr;    // the request submitted after this one
   request_record* next_of_kind = nullptr;  // the next in the ledger's list of its kind
   bool reported = false;                   // a thrown write_back_error has covered its failure
+  bool has_receiver = false;               // set on submission
 };
 
 /// What changes with a submission.
@@ -83,7 +92,8 @@ struct ordering_part : range {
 struct io_part : io_operation {
   using io_operation::describe;
   using io_operation::on_complete;
-  std::size_t from = 0;  // the step's first byte, counted from the request's `data`
+  std::size_t from = 0;       // the step's first byte, counted from the request's `data`
+  bool is_cut_short = false;  // the executor has been asked to end the step, which is the last
 };
 
 /// What is behind an `asio_request`. It is in one place at a time, and the party that has this place may touch it
@@ -106,6 +116,9 @@ struct alignas(64) request_record : request_values, request_outcome, owner_part,
     buffer = its_buffer;
     data = its_buffer;
   }
+
+  void cancel() noexcept { is_cancelled.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool must_not_begin() const noexcept { return is_cancelled.load(std::memory_order_relaxed); }
 
   /// Sets what changes with a submission and returns what it was.
   submission begin(const submission& its) noexcept {

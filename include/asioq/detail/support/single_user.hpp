@@ -18,7 +18,11 @@ class checked_single_user {
   }
   checked_single_user(const checked_single_user&) = delete;
   checked_single_user& operator=(const checked_single_user&) = delete;
-  ~checked_single_user() { in_use_.store(false, std::memory_order_relaxed); }
+  ~checked_single_user() { pause(); }
+
+  /// Between these two the thread is not inside a member.
+  void pause() noexcept { in_use_.store(false, std::memory_order_relaxed); }
+  void resume() noexcept { in_use_.store(true, std::memory_order_relaxed); }
 
  private:
   single_user_flag& in_use_;
@@ -30,6 +34,10 @@ class unchecked_single_user {
   explicit unchecked_single_user(single_user_flag& /*in_use*/) noexcept {}
   unchecked_single_user(const unchecked_single_user&) = delete;
   unchecked_single_user& operator=(const unchecked_single_user&) = delete;
+  ~unchecked_single_user() = default;
+
+  void pause() noexcept {}
+  void resume() noexcept {}
 };
 
 // These are two classes, not one with two bodies. Where units with and without NDEBUG share a function, the linker

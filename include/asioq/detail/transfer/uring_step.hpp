@@ -29,20 +29,37 @@ inline constexpr unsigned char op_truncate = 55;
 /// MAX_RW_COUNT of the kernel, for pages of 4 KiB.
 inline constexpr std::size_t longest_step = 0x7ffff000;
 
+/// In `result` of an operation that its queue has cancelled, where the kernel's refusals are counted else.
+inline constexpr std::int64_t cut_short = -1;
+
 /// Operations linked by `next`, first in, first out.
 class operation_list {
  public:
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   void push(io_operation& operation) noexcept {
     operation.next = nullptr;
     (first_ == nullptr ? first_ : last_->next) = &operation;
     last_ = &operation;
+    ++size_;
   }
-  io_operation& pop() noexcept { return *std::exchange(first_, first_->next); }
+  io_operation& pop() noexcept {
+    --size_;
+    return *std::exchange(first_, first_->next);
+  }
+
+  /// Moves the operations that have been cancelled to the end of another list.
+  void move_cut_short(operation_list& to) noexcept {
+    for (operation_list all = std::exchange(*this, {}); !all.empty();) {
+      io_operation& operation = all.pop();
+      (operation.result == cut_short ? to : *this).push(operation);
+    }
+  }
 
  private:
   io_operation* first_ = nullptr;
   io_operation* last_ = nullptr;  // if there is a first
+  std::size_t size_ = 0;
 };
 
 /// The time to the deadline in the kernel's form; 0 if the deadline has passed.
@@ -116,7 +133,8 @@ inline void mend_position(const io_operation& operation, std::int32_t result) no
 
 /// Whether the kernel has not carried out the operation, for reasons that do not concern the user.
 inline bool is_refusal(const io_operation& operation, std::int32_t result) noexcept {
-  // A context never cancels, so the kernel had no thread for the operation, or the thread that submitted it has exited.
+  if (operation.result == cut_short) return false;
+  // The queue has not cancelled it, so the kernel had no thread for it, or the thread that submitted it has exited.
   if (result == -ECANCELED) return true;
   if (result != -EAGAIN) return false;
   // Short of resources; on a descriptor with O_NONBLOCK it is the answer.

@@ -1,0 +1,94 @@
+#pragma once
+
+/// @file
+/// What a coroutine awaits: a request that it has submitted.
+
+#include <asioq/completion.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/request.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+namespace asioq {
+
+/// What `async_submit` of a queue returns. `co_await` it at once: it submits the request and gives back the handle when
+/// it has finished.
+///
+/// It is for any type of coroutine, allocates nothing and starts no thread. The coroutine is resumed on the thread of
+/// the queue's owner, inside a call that delivers; see `completion`. So it runs there, and may call what `finished` may.
+///
+/// **Errors.** If submitting throws, `co_await` throws that, and the caller keeps the request. How the operation itself
+/// went is in the handle that `co_await` returns.
+///
+/// **Lifetime.** A suspended coroutine may be destroyed, on the owner's thread. Its request goes on, and recycles itself
+/// when it has finished. If it fails in a way that may lose data, `queue_options::on_lost_failure` is called with it, or
+/// a message is printed. The queue must not be destroyed before the coroutine has been, or has been resumed, which
+/// its destructor does.
+///
+/// **Stopping.** If the token given to `async_submit` is asked to stop, on any thread, before the operation has begun,
+/// the request comes back in its turn, with `std::errc::operation_canceled` and its data. An operation that has begun
+/// goes on. Either way the request comes back.
+template <class Queue>
+class [[nodiscard]] async_submission final : public completion {
+ public:
+  async_submission(const async_submission&) = delete;
+  async_submission& operator=(const async_submission&) = delete;
+  ~async_submission() {
+    on_stop_.reset();
+    if (record_ != nullptr) record_->receiver = nullptr;
+  }
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+
+  void await_suspend(std::coroutine_handle<> waiting) {
+    waiting_ = waiting;
+    record_ = request_.record_;
+    try {
+      if (record_ != nullptr && stop_.stop_possible()) on_stop_.emplace(stop_, canceller{record_});
+      queue_.submit(std::move(request_), *this);
+    } catch (...) {
+      settle();
+      throw;
+    }
+  }
+
+  [[nodiscard]] asio_request await_resume() noexcept { return std::move(result_); }
+
+  void finished(asio_request request) noexcept override {
+    settle();
+    result_ = std::move(request);
+    waiting_.resume();
+  }
+
+ private:
+  friend Queue;
+
+  struct canceller {
+    detail::request_record* record;
+    void operator()() const noexcept { record->cancel(); }
+  };
+
+  async_submission(Queue& queue, asio_request& request, std::stop_token stop) noexcept
+      : queue_(queue), request_(request), stop_(std::move(stop)) {}
+
+  /// The request is with the caller, or about to be.
+  void settle() noexcept {
+    on_stop_.reset();  // after this no thread cancels it
+    if (detail::request_record* const record = std::exchange(record_, nullptr))
+      record->is_cancelled.store(false, std::memory_order_relaxed);
+  }
+
+  Queue& queue_;
+  asio_request& request_;  // the caller's; not used any more once submitted
+  std::stop_token stop_;
+  std::optional<std::stop_callback<canceller>> on_stop_;
+  std::coroutine_handle<> waiting_;
+  detail::request_record* record_ = nullptr;  // from submission until it has finished
+  asio_request result_;
+};
+
+}  // namespace asioq
