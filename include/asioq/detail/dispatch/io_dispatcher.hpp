@@ -44,7 +44,9 @@ class io_dispatcher final : public dispatcher {
     publish();
   }
 
-  void poll(std::uint64_t /*submitted*/) override {
+  void poll(std::uint64_t submitted) override {
+    // The descriptor of several queues may be readable for another one's sake.
+    if (finished() == submitted && !keeps_readable<Executor>) return;
     unwatch();
     try {
       start_requests();
