@@ -3,10 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <asio/awaitable.hpp>
 #include <asio/buffer.hpp>
+#include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 #include <asio/random_access_file.hpp>
+#include <asio/use_awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <exception>
 #include <system_error>
 
 #include "peers.hpp"
@@ -51,7 +57,43 @@ class asio_worker final : public worker {
   std::size_t requests_ = 0;
 };
 
+class asio_coroutine_worker final : public worker {
+ public:
+  explicit asio_coroutine_worker(const transfer& its) : its_(its), offsets_(its), buffers_(its) {
+    while (files_.size() < its_.depth) files_.emplace_back(context_, ::dup(its_.fd));
+  }
+
+  void run(std::size_t requests) override {
+    left_ = requests;
+    for (std::size_t slot = 0; slot < std::min(its_.depth, requests); ++slot)
+      asio::co_spawn(context_, read_on(slot), [](const std::exception_ptr& error) {
+        if (error) std::rethrow_exception(error);
+      });
+    context_.restart();
+    context_.run();
+  }
+
+ private:
+  asio::awaitable<void> read_on(std::size_t slot) {
+    for (; left_ != 0;) {
+      --left_;
+      const std::size_t bytes = co_await files_[slot].async_read_some_at(
+          offsets_.next(), asio::buffer(buffers_[slot], its_.block), asio::use_awaitable);
+      check(static_cast<std::int64_t>(bytes), its_, "Asio");
+    }
+  }
+
+  transfer its_;
+  offsets offsets_;
+  buffers buffers_;
+  asio::io_context context_{1};
+  std::deque<asio::random_access_file> files_;
+  std::size_t left_ = 0;
+};
+
 }  // namespace
+
+maker asio_coroutines(const transfer& its) { return make<asio_coroutine_worker>(its); }
 
 maker asio_file(const transfer& its) { return make<asio_worker>(its); }
 

@@ -16,6 +16,9 @@ maker liburing(const transfer& its);
 /// Standalone Asio's random_access_file, on io_uring.
 maker asio_file(const transfer& its);
 
+/// The same by coroutines, one for each request in flight; reads only.
+maker asio_coroutines(const transfer& its);
+
 /// libuv's uv_fs_read and uv_fs_write, on its pool of 4 threads.
 maker libuv(const transfer& its);
 
