@@ -131,6 +131,28 @@ TEST_CASE("chains take linear time", "[chains]") {
     else
       its.prepare_read(file.get(), 8, 1000);
   });
+  check_is_linear("reads of all bytes behind writes of each", [&](request& its, std::uint64_t i, std::uint64_t count) {
+    const std::uint64_t third = count / 3;
+    if (i < third)
+      its.prepare_write(file.get(), i + 1, third - 1 - i);
+    else if (i < 2 * third)
+      its.prepare_write(file.get(), 1, 2 * third - 1 - i);
+    else
+      its.prepare_read(same.get(), third, 0);
+  });
+  check_is_linear("writes of each byte behind reads of all", [&](request& its, std::uint64_t i, std::uint64_t count) {
+    if (i < count / 2)
+      its.prepare_read(file.get(), count / 2, 0);
+    else
+      its.prepare_write(same.get(), 1, i - count / 2);
+  });
+  check_is_linear("old short ones, young long ones", [&](request& its, std::uint64_t i, std::uint64_t count) {
+    const std::uint64_t third = count / 3;
+    if (i < 2 * third)
+      its.prepare_write(file.get(), 1, 2 * (i % third));
+    else
+      its.prepare_write(same.get(), 4096, 2 * (i - 2 * third) + 1);
+  });
   check_is_linear("write-backs, and a read now and then", [&](request& its, std::uint64_t i, std::uint64_t) {
     if (i % 100 == 99)
       its.prepare_read(same.get(), 8, i * 8);

@@ -224,6 +224,61 @@ inline bool what_comes_after_a_close_runs_one_by_one() {
   return true;
 }
 
+/// A file that is known is asked about again, and a truncate runs before the answer comes.
+inline bool a_late_answer_tells_nothing() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::write, 10, 0);
+  request_record& second = order.submit(asio_op::write, 10, 10);
+  order.answer_all();
+  request_record& other = order.submit(asio_op::write, 10, 20, 2);
+  request_record& alone = order.submit(asio_op::read, 10, 0);
+  request_record& next = order.submit(asio_op::read, 10, 0);
+  for (request_record* const one : {&first, &second, &other}) {
+    if (order.next() != one) return false;
+    order.finish(*one);
+  }
+  if (order.next() != &alone || !order.has_question()) return false;
+  const schedule::question asked = order.ask();
+  request_record& cut = order.submit(asio_op::truncate, 0, 0);
+  if (!order.starts_alone(next)) return false;
+  order.finish(alone);
+  order.finish(next);
+  if (!order.starts_alone(cut)) return false;
+  request_record& write = order.submit(asio_op::write, 10, 0);
+  order.finish(cut);
+  if (!order.starts_alone(write)) return false;
+  order.answer(asked);
+  request_record& read = order.submit(asio_op::read, 10, 100);  // beyond the end, which the write moves
+  if (order.next() != nullptr) return false;
+  order.finish(write);
+  if (!order.starts_alone(read)) return false;
+  order.finish(read);
+  // With the last request everything is forgotten, and the file has its size again.
+  request_record& later = order.submit(asio_op::read, 10, 500);
+  request_record& beyond = order.submit(asio_op::write, 10, 2000);
+  order.answer_all();
+  return order.next() == &later && order.next() == &beyond;
+}
+
+inline bool a_truncate_of_an_unknown_file_cuts_all() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::write, 10, 0);
+  request_record& second = order.submit(asio_op::write, 10, 10);
+  order.answer_all();
+  request_record& cut = order.submit(asio_op::truncate, 0, 5, 2);
+  const schedule::question asked = order.ask();
+  request_record& read = order.submit(asio_op::read, 10, 500);
+  request_record& write = order.submit(asio_op::write, 10, 2000);
+  for (request_record* const one : {&first, &second, &cut}) {
+    if (order.next() != one) return false;
+    order.finish(*one);
+  }
+  order.answer(asked);
+  if (!order.starts_alone(read)) return false;
+  order.finish(read);
+  return order.starts_alone(write);
+}
+
 inline bool a_close_waits_for_what_transfers_nothing(asio_op op) {
   slow_schedule order(1000);
   request_record& first = order.submit(asio_op::read, 10, 100);
@@ -274,6 +329,33 @@ inline bool the_tree_finds_the_youngest() {
     }
   }
   return true;
+}
+
+/// One old range is in the way, among many old ones that are not, and many that are too young.
+inline bool a_long_search_has_an_answer() {
+  constexpr std::uint64_t count = 2000;
+  asioq::detail::interval_tree tree;
+  std::deque<asioq::detail::range> ranges;
+  const auto add = [&](std::uint64_t begin, std::uint64_t end, std::uint64_t age) {
+    asioq::detail::range& made = ranges.emplace_back();
+    made.begin = {1, begin};
+    made.end = {1, end};
+    made.age = age;
+    tree.insert(made);
+  };
+  for (std::uint64_t i = 0; i < count; ++i) add(4 * i, 4 * i + 1, i);
+  add(4 * count, 4 * count + 8, count);
+  for (std::uint64_t i = 0; i < count; ++i) add(4 * i + 2, 8 * count, count + 2 + i);
+  add(4 * count + 4, 4 * count + 5, count + 1);
+  const asioq::detail::range& wanted = ranges.back();
+  bool is_first_gone = false;
+  for (;;) {
+    asioq::detail::range* const answer = tree.find_any(wanted);
+    if (answer == nullptr) return is_first_gone;
+    if (answer->age >= wanted.age) return false;
+    if (answer == &ranges[count]) is_first_gone = true;
+    tree.erase(*answer);
+  }
 }
 
 /// A failure log that is told and asked by number.
@@ -433,6 +515,9 @@ inline const char* first_broken() {
       rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
       rule{"another file is in nobody's way", another_file_is_in_nobodys_way},
       rule{"the tree finds the youngest", the_tree_finds_the_youngest},
+      rule{"a long search has an answer", a_long_search_has_an_answer},
+      rule{"a late answer tells nothing", a_late_answer_tells_nothing},
+      rule{"a truncate of an unknown file cuts all", a_truncate_of_an_unknown_file_cuts_all},
       rule{"a failure concerns the younger that do not acknowledge it",
            a_failure_concerns_the_younger_that_do_not_acknowledge_it},
       rule{"a failure behind a failure counts too", a_failure_behind_a_failure_counts_too},

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <asioq/detail/order/hash_table.hpp>
 #include <asioq/detail/transfer/merging.hpp>
 #include <asioq/file_facts.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace asioq::detail {
 
@@ -20,96 +20,138 @@ struct open_file {
   bool is_known = false;          // `facts`
   bool merging_is_known = false;  // `merges`
   bool closes = false;            // a classified request will close it: what comes later may mean another file
-  file_facts facts;
-  std::uint64_t sized_after = 0;  // a truncate had this sequence: what older requests wrote may have been cut off
+  file_facts facts;               // as found: for the size see `file_table::size_of`
   merging merges;
+
+  [[nodiscard]] int key() const noexcept { return fd; }
+  static std::uint64_t hash(int fd) noexcept { return static_cast<std::uint64_t>(fd); }
 };
 
-/// The files of the unfinished requests, by descriptor. It never asks for facts: its user brings them.
+/// What all known descriptors of a file share.
+struct known_file {
+  file_identity identity{};
+  std::size_t users = 0;  // descriptors
+  std::uint64_t id = 0;
+  std::uint64_t size = 0;         // at least
+  std::uint64_t sized_after = 0;  // a truncate had this sequence: what older requests wrote may have been cut off
+
+  [[nodiscard]] const file_identity& key() const noexcept { return identity; }
+  static std::uint64_t hash(const file_identity& its) noexcept {
+    constexpr std::uint64_t factor = 0xbf58476d1ce4e5b9U;
+    return ((its.volume * factor) ^ its.generation) * factor ^ its.file;
+  }
+};
+
+/// The files of the unfinished requests, by descriptor and by identity. It never asks for facts: its user brings them.
+/// All calls take constant time, however many files there are.
 class file_table {
  public:
   /// Makes room for some files, so that what a program needs once warm does not depend on its threads. May throw
   /// `std::bad_alloc`.
-  file_table() { files_.reserve(4); }
+  file_table() = default;
 
   /// The entry of a descriptor, which one more unfinished request names. Makes the entry if there is none. May throw
   /// `std::bad_alloc`.
   open_file& use(int fd) {
-    const auto place = find(fd);
-    if (place != files_.end() && place->fd == fd) {
-      ++place->users;
-      return *place;
+    if (open_file* const used = open_.find(fd)) {
+      ++used->users;
+      return *used;
     }
+    open_.reserve(open_.size() + 1);
+    known_.reserve(open_.size() + 1);  // `learn` must not fail
     ++entries_;
-    return *files_.insert(
-        place, open_file{.fd = fd, .users = 1, .id = entries_, .entry = entries_, .facts = {}, .merges = {}});
+    return open_.add({.fd = fd, .users = 1, .entry = entries_, .facts = {}, .merges = {}});
   }
 
   /// The entry of a descriptor that is in use.
-  [[nodiscard]] open_file& at(int fd) noexcept { return *find(fd); }
+  [[nodiscard]] open_file& at(int fd) noexcept { return open_.at(fd); }
 
   /// The entry, if it is still there; null if not.
   [[nodiscard]] open_file* find_entry(int fd, std::uint64_t entry) noexcept {
-    const auto place = find(fd);
-    return place != files_.end() && place->fd == fd && place->entry == entry ? &*place : nullptr;
+    open_file* const found = open_.find(fd);
+    return found != nullptr && found->entry == entry ? found : nullptr;
   }
 
-  /// Takes in the facts of a descriptor.
+  /// Takes in the facts of a descriptor, which were not known.
   void learn(open_file& file, const file_facts& facts) noexcept {
     file.facts = facts;
     file.is_known = true;
-    const auto same = std::ranges::find_if(files_, [&](const open_file& other) {
-      return &other != &file && other.is_known && other.facts.identity == facts.identity;
-    });
-    if (same == files_.end()) return;
-    file.id = same->id;
-    file.sized_after = same->sized_after;
-    file.facts.size = std::min(file.facts.size, same->facts.size);
+    file.id = file.entry;
+    if (known_file* const same = known_.find(facts.identity)) {
+      // Its size is the better one: these facts may be older than a truncate.
+      file.id = same->id;
+      ++same->users;
+    } else {
+      known_.add({facts.identity, 1, file.id, facts.size, cut_any_.sequence});
+    }
   }
 
+  /// The bytes that the file, which is known, has at least.
+  [[nodiscard]] std::uint64_t size_of(const open_file& file) noexcept { return known(file).size; }
+
   /// The request with this sequence has written the file up to `end`.
-  void grow(open_file& file, std::uint64_t sequence, std::uint64_t end) noexcept {
-    if (sequence >= file.sized_after && !file.facts.appends) file.facts.size = std::max(file.facts.size, end);
+  void grow(const open_file& file, std::uint64_t sequence, std::uint64_t end) noexcept {
+    known_file& its = known(file);
+    if (sequence >= its.sized_after && !file.facts.appends) its.size = std::max(its.size, end);
   }
 
   /// The request with this sequence, younger than all so far, may cut the file off at `size`.
   void cut(const open_file& file, std::uint64_t sequence, std::uint64_t size) noexcept {
-    for (open_file& other : files_) {
-      if (other.id != file.id) continue;
-      other.sized_after = sequence;
-      other.facts.size = std::min(other.facts.size, size);
-    }
+    cut(known(file), {sequence, size});
   }
 
   /// The same where the file is not known: it may be any of these.
   void cut_any(std::uint64_t sequence, std::uint64_t size) noexcept {
-    for (open_file& other : files_) {
-      other.sized_after = sequence;
-      other.facts.size = std::min(other.facts.size, size);
-    }
+    // Which of these were here at the last such cut is not worth knowing: less is still a lower bound.
+    cut_any_ = {sequence, known_.size() == 0 ? size : std::min(size, cut_any_.size)};
   }
 
   /// The descriptor has been closed. Requests that still name the number mean another file, or none.
   void forget(int fd) noexcept {
-    const auto place = find(fd);
-    if (place == files_.end() || place->fd != fd) return;
+    open_file* const closed = open_.find(fd);
+    if (closed == nullptr) return;
+    leave(*closed);
     ++entries_;
-    *place = {.fd = fd, .users = place->users, .id = entries_, .entry = entries_, .facts = {}, .merges = {}};
+    *closed = {.fd = fd, .users = closed->users, .entry = entries_, .facts = {}, .merges = {}};
   }
 
   /// One unfinished request fewer names the descriptor.
   void release(int fd) noexcept {
-    const auto place = find(fd);
-    if (--place->users == 0) files_.erase(place);
+    open_file& file = at(fd);
+    if (--file.users != 0) return;
+    leave(file);
+    open_.erase(file);
   }
 
  private:
-  std::vector<open_file>::iterator find(int fd) noexcept {
-    return std::ranges::lower_bound(files_, fd, {}, &open_file::fd);
+  /// A truncate.
+  struct cutting {
+    std::uint64_t sequence = 0;
+    std::uint64_t size = file_facts::unlimited;
+  };
+
+  static void cut(known_file& its, const cutting& truncate) noexcept {
+    its.sized_after = truncate.sequence;
+    its.size = std::min(its.size, truncate.size);
   }
 
-  std::vector<open_file> files_;  // sorted by fd
-  std::uint64_t entries_ = 0;     // ever made
+  [[nodiscard]] known_file& known(const open_file& file) noexcept {
+    known_file& its = known_.at(file.facts.identity);
+    if (its.sized_after < cut_any_.sequence) cut(its, cut_any_);
+    return its;
+  }
+
+  /// One known descriptor fewer.
+  void leave(const open_file& file) noexcept {
+    if (!file.is_known) return;
+    known_file& its = known_.at(file.facts.identity);
+    if (--its.users == 0) known_.erase(its);
+  }
+
+  hash_table<open_file> open_;
+  hash_table<known_file> known_;
+  cutting cut_any_;            // the last truncate of a file that was not known: what is known since before is cut off
+  std::uint64_t entries_ = 0;  // ever made
 };
 
 }  // namespace asioq::detail

@@ -24,11 +24,16 @@ namespace asioq::detail {
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, and everything on a stream.
 ///
-/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time in the usual
-/// cases, and linear time where old short ranges lie among young long ones. A blocked
-/// request waits in the list of *one* request that is in its way, the youngest, which is likely to finish last. When
-/// that has finished, the blocked one looks for the next. A request right behind one that excludes the whole file needs
-/// no search, since that one waits for all others. So chains cost constant time for each request. Not thread-safe.
+/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time (see there). A
+/// blocked request waits in the list of *one* request that is in its way. When that has finished, the blocked one looks
+/// for the next.
+/// - First it waits for the youngest, which is likely to finish last. In a chain it certainly does.
+/// - Then it waits for any, chosen by priorities that have nothing to do with the order in which requests finish. If n
+///   are in its way, half of them have finished by then on average, so it looks about log(n) times.
+/// - A request right behind one that excludes the whole file needs no search, since that one waits for all others.
+///
+/// Where a search would take long, a request may also wait for an older one of its file that is not in its way. Which
+/// one it waits for changes no result, and since that one is older, it does not wait for the request. Not thread-safe.
 class hazards {
  public:
   /// Adds a request, younger than all others here, of a file whose facts are known. Returns whether it may run. If not,
@@ -41,8 +46,8 @@ class hazards {
     std::uint64_t begin = is_of_a_range ? record.offset : 0;
     std::uint64_t end = is_of_a_range ? record.offset + std::max<std::uint64_t>(record.length, 1) : file_end;
     record.excludes = !is_of_a_range || traits.writes;
-    if (!record.excludes && end > file.facts.size) {
-      begin = std::min(begin, file.facts.size);
+    if (!record.excludes && end > files.size_of(file)) {
+      begin = std::min(begin, files.size_of(file));
       end = file_end;
     }
     record.range::begin = {file.id, begin};
@@ -54,7 +59,7 @@ class hazards {
     youngest_ = &record;
     tree_of(record).insert(record);
     if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id)
-      return may_run(record);
+      return may_run(record, &interval_tree::find_youngest);
     record.waits_for_all = true;
     append(previous->waiters, record);
     return false;
@@ -66,7 +71,7 @@ class hazards {
     forget(record);
     while (request_record* const waiter = record.waiters.first) {
       leave_list(*waiter);
-      if (waiter->waits_for_all || may_run(*waiter)) unblocked(*waiter);
+      if (waiter->waits_for_all || may_run(*waiter, &interval_tree::find_any)) unblocked(*waiter);
     }
   }
 
@@ -81,12 +86,13 @@ class hazards {
     return record.excludes && record.range::begin.offset == 0 && record.range::end.offset == file_facts::unlimited;
   }
 
-  /// Puts the request into the list of the youngest request that is in its way. Returns whether there is none.
-  bool may_run(request_record& record) noexcept {
+  /// Puts the request into the list of one that is in its way, the younger of those that `find` finds in the two trees.
+  /// Returns whether there is none.
+  bool may_run(request_record& record, range* (interval_tree::*find)(const range&) noexcept) noexcept {
     record.waits_for_all = false;
-    range* in_the_way = excluding_.find_youngest(record);
+    range* in_the_way = (excluding_.*find)(record);
     if (record.excludes) {
-      range* const reader = sharing_.find_youngest(record);
+      range* const reader = (sharing_.*find)(record);
       if (in_the_way == nullptr || (reader != nullptr && reader->age > in_the_way->age)) in_the_way = reader;
     }
     if (in_the_way == nullptr) return true;

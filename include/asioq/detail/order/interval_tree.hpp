@@ -8,12 +8,16 @@
 
 namespace asioq::detail {
 
-/// A set of ranges that finds, for a given range, the youngest one that overlaps it and is older.
+/// A set of ranges that finds, for a given range, one that overlaps it and is older.
 ///
 /// It is a treap (Aragon and Seidel, 1989) ordered by begin. Each node knows the last end and the least and greatest
-/// age of its subtree, so a search skips subtrees that cannot have a better answer. A search takes expected logarithmic
-/// time, and as much again for each overlapping range that it meets before a younger one. The tree is intrusive and
-/// allocates nothing.
+/// age of its subtree, so a search skips subtrees that cannot have a better answer. The tree is intrusive and allocates
+/// nothing.
+///
+/// A search usually takes expected logarithmic time. It would take longer where short ranges lie among long ones of
+/// other ages, since no subtree tells that its old ranges are short and its long ones young. So a search that has seen
+/// `patience` nodes makes do with the best that it has met. If none of these overlaps, it is an older range of the same
+/// file.
 ///
 /// New ranges stay in a list until the first search moves them into the tree. Nothing searches the tree of the reads
 /// while a queue only reads, so each range costs constant time there.
@@ -36,16 +40,15 @@ class interval_tree {
       erase(root_, node);
   }
 
-  /// The youngest range that overlaps `wanted` and is older than it. Null if there is none.
+  /// The youngest range that overlaps `wanted` and is older than it, or the best that a long search has met. Null if
+  /// there is none.
   [[nodiscard]] range* find_youngest(const range& wanted) noexcept {
-    while (listed_ != nullptr) {
-      range& node = *listed_;
-      unlist(node);
-      plant(node);
-    }
-    range* best = nullptr;
-    search(root_, wanted, best);
-    return best;
+    return find<&range::age, &range::greatest_age>(wanted);
+  }
+
+  /// The same for one that is chosen by its priority, on which its age and its place have no influence.
+  [[nodiscard]] range* find_any(const range& wanted) noexcept {
+    return find<&range::priority, &range::priority>(wanted);
   }
 
  private:
@@ -53,6 +56,14 @@ class interval_tree {
     node.is_listed = false;
     (node.left == nullptr ? listed_ : node.left->right) = node.right;
     if (node.right != nullptr) node.right->left = node.left;
+  }
+
+  void plant_listed() noexcept {
+    while (listed_ != nullptr) {
+      range& node = *listed_;
+      unlist(node);
+      plant(node);
+    }
   }
 
   void plant(range& node) noexcept {
@@ -126,21 +137,49 @@ class interval_tree {
     update(*tree);
   }
 
-  /// Replaces `best` by a younger answer in the tree, if there is one. Searches the subtree with the younger ranges
-  /// first, since its answer may make the other needless.
-  static void search(range* tree, const range& wanted, range*& best) noexcept {
+  struct answer {
+    range* best = nullptr;     // overlaps and is older
+    range* instead = nullptr;  // is older
+    int seen = 0;              // nodes
+  };
+
+  /// What overlaps and is older, with the greatest value. `Bound` of a node is the greatest value in its subtree.
+  template <auto Value, auto Bound>
+  range* find(const range& wanted) noexcept {
+    plant_listed();
+    if (root_ == nullptr) return nullptr;
+    answer its;
+    search<Value, Bound>(root_, wanted, its);
+    return its.best == nullptr && its.seen > patience ? its.instead : its.best;
+  }
+
+  /// Searches the subtree with the greater bound first, since its answer may make the other needless.
+  template <auto Value, auto Bound>
+  static void search(range* tree, const range& wanted, answer& its) noexcept {
     if (tree == nullptr || tree->last_end <= wanted.begin || tree->least_age >= wanted.age) return;
-    if (best != nullptr && tree->greatest_age <= best->age) return;
+    if (its.best != nullptr && tree->*Bound <= its.best->*Value) return;
+    if (++its.seen > patience && (its.best != nullptr || its.instead != nullptr)) return;
     const bool begins_before = tree->begin < wanted.end;
-    if (begins_before && wanted.begin < tree->end && tree->age < wanted.age &&
-        (best == nullptr || tree->age > best->age))
-      best = tree;
+    if (begins_before && tree->age < wanted.age) {
+      if (wanted.begin < tree->end)
+        replace<Value>(its.best, *tree);
+      else if (tree->begin.file == wanted.begin.file)
+        replace<Value>(its.instead, *tree);
+    }
     range* first = tree->left;
     range* second = begins_before ? tree->right : nullptr;
-    if (first != nullptr && second != nullptr && first->greatest_age < second->greatest_age) std::swap(first, second);
-    search(first, wanted, best);
-    search(second, wanted, best);
+    if (first != nullptr && second != nullptr && first->*Bound < second->*Bound) std::swap(first, second);
+    search<Value, Bound>(first, wanted, its);
+    search<Value, Bound>(second, wanted, its);
   }
+
+  /// Replaces an answer by a better one.
+  template <auto Value>
+  static void replace(range*& present, range& other) noexcept {
+    if (present == nullptr || other.*Value > present->*Value) present = &other;
+  }
+
+  static constexpr int patience = 200;
 
   range* root_ = nullptr;
   range* listed_ = nullptr;

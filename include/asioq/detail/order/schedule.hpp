@@ -78,6 +78,7 @@ class schedule {
       files_.use(record.fd);
       record.progress = state::unclassified;
     }
+    if (!unfinished_.empty()) before_youngest_ = &unfinished_.back();
     unfinished_.push_back(record);
     if (record.op == asio_op::truncate) ++unfinished_truncates_;
     if (record.progress != state::unclassified) return;
@@ -85,7 +86,7 @@ class schedule {
     classify();
   }
 
-  /// Takes back the youngest request. Returns false if it has begun, and then changes nothing.
+  /// Takes back the request that was added last. Returns false if it has begun, and then changes nothing.
   bool withdraw(request_record& record) noexcept {
     switch (record.progress) {
       case state::unclassified:
@@ -105,7 +106,7 @@ class schedule {
     }
     if (record.op == asio_op::truncate) --unfinished_truncates_;
     record.progress = state::outside;
-    unfinished_.pop_back(record);
+    unfinished_.pop_back(record, before_youngest_);
     return true;
   }
 
@@ -125,7 +126,9 @@ class schedule {
   /// Takes in the answer to a question.
   void learn(const question& asked, file_facts facts) noexcept {
     is_asked_ = false;
-    if (open_file* const file = files_.find_entry(asked.fd, asked.entry)) {
+    open_file* const file = files_.find_entry(asked.fd, asked.entry);
+    // If the file has become known meanwhile, a truncate may have run since it was asked about.
+    if (file != nullptr && !file->is_known) {
       // A truncate that was added later has not run: what it would have to wait for names the descriptor.
       if (asked.may_be_cut) facts.size = 0;
       files_.learn(*file, facts);
@@ -339,6 +342,7 @@ class schedule {
   file_table files_;  // the files of all unfinished requests, except of one that is alone and has no entry
   hazards hazards_;   // requests that are blocked, ready or in flight, except one that is alone
   record_fifo<&request_record::next> unfinished_;  // all, oldest first
+  request_record* before_youngest_ = nullptr;      // added before the last one, and perhaps finished since
   request_record* first_unclassified_ = nullptr;   // it and all younger ones are unclassified
   request_record* alone_ = nullptr;                // the oldest, if it may begin while nothing is classified
   bool alone_has_entry_ = false;                   // in files_

@@ -32,14 +32,14 @@ class record_fifo {
     return record;
   }
 
-  /// Removes the youngest, which is `record`. O(n).
-  void pop_back(const request_record& record) noexcept {
-    if (head_ == &record) {
+  /// Removes the youngest, which was added after `before`. If that is no longer here, the youngest is the only one.
+  void pop_back(const request_record& youngest, request_record* before) noexcept {
+    if (head_ == &youngest) {
       head_ = nullptr;
       return;
     }
-    for (tail_ = head_; tail_->*Link != &record;) tail_ = tail_->*Link;
-    tail_->*Link = nullptr;
+    before->*Link = nullptr;
+    tail_ = before;
   }
 
  private:

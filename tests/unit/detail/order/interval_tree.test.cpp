@@ -22,13 +22,15 @@ range make_range(std::uint64_t file, std::uint64_t begin, std::uint64_t end, std
   return its;
 }
 
+bool is_in_the_way(const range& one, const range& wanted) {
+  return one.age < wanted.age && one.begin < wanted.end && wanted.begin < one.end;
+}
+
 /// The same answer by looking at all.
 range* youngest_of(const std::vector<range*>& all, const range& wanted) {
   range* best = nullptr;
   for (range* const one : all)
-    if (one->age < wanted.age && one->begin < wanted.end && wanted.begin < one->end &&
-        (best == nullptr || one->age > best->age))
-      best = one;
+    if (is_in_the_way(*one, wanted) && (best == nullptr || one->age > best->age)) best = one;
   return best;
 }
 
@@ -56,6 +58,9 @@ TEST_CASE("the tree finds the youngest older overlapping range: as a list would"
         range* const answer = tree.find_youngest(asked);
         wrong += answer == youngest_of(all, asked) ? 0 : 1;
         found += answer == nullptr ? 0 : 1;
+        range* const any = tree.find_any(asked);
+        wrong += (any == nullptr) == (answer == nullptr) ? 0 : 1;
+        wrong += any == nullptr || is_in_the_way(*any, asked) ? 0 : 1;
       }
       while (!all.empty() && below(random, 5) < 2) {
         const std::size_t which = below(random, all.size());
@@ -83,4 +88,51 @@ TEST_CASE("neighbours and empty ranges do not overlap, and files are apart", "[i
   CHECK(tree.find_youngest(make_range(1, 0, 100, 1)) == &left);  // not itself, nor what is younger
   CHECK(tree.find_youngest(make_range(2, 100, 200, 9)) == nullptr);
   CHECK(tree.find_youngest(make_range(3, 0, 200, 9)) == nullptr);
+}
+
+TEST_CASE("a range that waits for any of many meets few of them, in whatever order they go", "[interval_tree]") {
+  constexpr std::uint64_t count = 4000;
+  for (const std::uint64_t step : {std::uint64_t{1}, count - 1, std::uint64_t{1237}}) {  // from one to the next to go
+    std::deque<range> nodes;
+    interval_tree tree;
+    for (std::uint64_t i = 0; i < count; ++i) tree.insert(nodes.emplace_back(make_range(1, i, i + 1, i)));
+    const range all = make_range(1, 0, count, count);
+    std::size_t looks = 1;
+    const range* met = tree.find_any(all);
+    std::uint64_t next = 0;
+    for (std::uint64_t i = 0; i < count; ++i, next = (next + step) % count) {
+      tree.erase(nodes[next]);
+      if (met != &nodes[next]) continue;
+      met = tree.find_any(all);
+      ++looks;
+    }
+    CHECK(met == nullptr);
+    CHECK(looks < 40);
+  }
+}
+
+TEST_CASE("where a search would take long, its answer is older and of the same file", "[interval_tree]") {
+  constexpr std::uint64_t count = 3000;
+  std::deque<range> nodes;
+  interval_tree tree;
+  for (std::uint64_t i = 0; i < count; ++i) tree.insert(nodes.emplace_back(make_range(1, 4 * i, 4 * i + 1, i)));
+  for (std::uint64_t i = 0; i < count; ++i)  // young, and long
+    tree.insert(nodes.emplace_back(make_range(1, 4 * i + 2, 8 * count, count + 1 + i)));
+  range wanted = make_range(1, 4 * count - 1, 4 * count, count);  // none is in its way
+  tree.insert(wanted);
+  std::size_t wrong = 0;
+  std::size_t looks = 0;
+  for (;;) {
+    range* const any = tree.find_any(wanted);
+    if (any == nullptr) break;
+    ++looks;
+    wrong += any->age < wanted.age && any->begin.file == 1 ? 0 : 1;
+    tree.erase(*any);
+    if (wrong > 0) break;
+  }
+  CHECK(wrong == 0);
+  CHECK(looks > 0);
+  range other = make_range(2, 4 * count, 4 * count + 1, count);
+  tree.insert(other);
+  CHECK(tree.find_any(other) == nullptr);
 }

@@ -279,3 +279,44 @@ TEST_CASE("a request that was taken back is in nobody's way", "[schedule]") {
   order.complete(third);
   CHECK(order.finished() == 2);
 }
+
+TEST_CASE("an answer that comes after a truncate, about what was known before, tells no size", "[schedule]") {
+  constexpr int fd = 5;
+  constexpr int unknown = 6;
+  const file_facts before{.identity = {.volume = 1, .file = 1}, .size = 1000};
+  record_store store;
+  schedule order(4, failure_policy::proceed);
+  request_record& first = store.make(asio_op::write, fd, 10, 0);
+  request_record& second = store.make(asio_op::write, fd, 10, 10);
+  request_record& other = store.make(asio_op::write, unknown, 10, 0);
+  request_record& third = store.make(asio_op::read, fd, 10, 0);
+  request_record& fourth = store.make(asio_op::read, fd, 10, 0);
+  request_record& cut = store.make(asio_op::truncate, fd, 0, 0);
+  request_record& write = store.make(asio_op::write, fd, 10, 0);
+  request_record& read = store.make(asio_op::read, fd, 10, 100);
+  order.add(first);
+  order.add(second);
+  order.learn(order.ask(), before);
+  for (request_record* const one : {&other, &third, &fourth}) order.add(*one);
+  for (request_record* const one : {&first, &second, &other}) {  // the last one alone, without an answer
+    REQUIRE(order.next() == one);
+    order.complete(*one);
+  }
+  REQUIRE(order.next() == &third);  // alone
+  REQUIRE(order.has_question());
+  const schedule::question asked = order.ask();
+  REQUIRE(asked.fd == fd);
+  order.add(cut);
+  REQUIRE(order.next() == &fourth);
+  order.complete(third);
+  order.complete(fourth);
+  REQUIRE(order.next() == &cut);
+  order.add(write);
+  order.complete(cut);
+  REQUIRE(order.next() == &write);
+  order.learn(asked, before);
+  order.add(read);
+  CHECK(order.next() == nullptr);  // beyond the end, which the write moves
+  order.complete(write);
+  CHECK(order.next() == &read);
+}
