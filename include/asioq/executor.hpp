@@ -16,9 +16,11 @@ namespace asioq {
 /// queues may be called at the same time; the executor owes them no order, the queue makes its own. An `execute` that
 /// throws must not have taken the task: `submit` then throws the same exception and the caller keeps the request.
 ///
-/// `execute` must not wait for another task. A queue calls it from its owner's thread or from inside one of its tasks,
-/// usually not for each request: one task serves whatever has been submitted by the time it runs. Inside a task it may
-/// run the new task at once, but should not run those of other queues, for which the first queue would have to wait.
+/// A queue calls `execute` from its owner's thread or from inside one of its tasks, usually not for each request: one
+/// task serves whatever has been submitted by the time it runs. Before it returns, `execute` may run the new task and
+/// others, of any queue, as an executor does whose callers run tasks when it is full. A call of the owner's then takes
+/// as long as they do. Inside a task a queue has no request in hand while it calls `execute`, so only its destructor
+/// waits for that call.
 template <class T>
 concept executor = std::copy_constructible<T> && std::equality_comparable<T> &&
                    requires(const T& target, task work) { target.execute(work); };

@@ -4,7 +4,10 @@
 #include "requests.hpp"
 #include "seed.hpp"
 
+#include <chrono>
 #include <latch>
+#include <optional>
+#include <semaphore>
 
 using namespace asioq_test;
 
@@ -62,6 +65,102 @@ class nesting_pool : public task_sink {
 
 thread_local nesting_pool* nesting_pool::depth_of_ = nullptr;
 thread_local int nesting_pool::nesting_ = 0;
+
+/// One thread. When it has a task to hand over, it first runs those that wait, inside `execute`.
+class caller_runs_sink : public task_sink {
+ public:
+  void execute(asioq::task work) override {
+    if (std::this_thread::get_id() == thread_.get_id()) run_all_inside();
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(work);
+    }
+    waiting_.release();
+  }
+
+  [[nodiscard]] bool is_inside() const { return is_inside_; }
+
+  /// Waits until a task has begun inside `execute`.
+  [[nodiscard]] bool comes_inside() { return began_inside_.try_acquire_for(std::chrono::seconds(30)); }
+
+  ~caller_runs_sink() override {
+    is_stopping_ = true;
+    waiting_.release();
+    thread_.join();
+  }
+
+ private:
+  void run_all_inside() {
+    while (waiting_.try_acquire()) {
+      is_inside_ = true;
+      began_inside_.release();
+      run_one();
+    }
+    is_inside_ = false;
+  }
+
+  void run_one() {
+    std::unique_lock lock(mutex_);
+    const asioq::task next = tasks_.front();
+    tasks_.pop_front();
+    lock.unlock();
+    next();
+  }
+
+  void work() {
+    for (;;) {
+      waiting_.acquire();
+      if (is_stopping_ && is_empty()) return;
+      run_one();
+    }
+  }
+
+  bool is_empty() {
+    const std::lock_guard lock(mutex_);
+    return tasks_.empty();
+  }
+
+  std::mutex mutex_;  // protects tasks_
+  std::deque<asioq::task> tasks_;
+  std::counting_semaphore<> waiting_{0};  // for each task, and for the stop
+  std::counting_semaphore<> began_inside_{0};
+  std::atomic<bool> is_inside_ = false;
+  std::atomic<bool> is_stopping_ = false;
+  std::thread thread_{[this] { work(); }};
+};
+
+/// A queue whose worker has come to the end of a turn, and inside `execute` runs another queue's task, which waits for
+/// `answer`.
+class held_up_queue {
+ public:
+  static constexpr std::uint64_t count = 200;  // some turns
+
+  explicit held_up_queue(asioq::execution_order order)
+      : queue_(std::in_place, custom_executor{&sink_},
+               asioq::queue_options{.buffer_size = 1, .order = order, .max_in_flight = 1}) {
+    queue_->submit(read_of(*queue_, gate_.read_end, 1));
+    for (std::uint64_t i = 1; i < count; ++i) queue_->submit(read_of(*queue_, file_, 1, 0));
+    other_.submit(read_of(other_, question_.read_end, 1));
+    gate_.put("x");
+    if (!sink_.comes_inside()) throw std::runtime_error("the worker has not called the executor");
+  }
+  held_up_queue(const held_up_queue&) = delete;
+  held_up_queue& operator=(const held_up_queue&) = delete;
+  ~held_up_queue() { answer(); }
+
+  asioq::basic_asio_queue<custom_executor>& operator*() { return *queue_; }
+  [[nodiscard]] bool is_held_up() const { return sink_.is_inside(); }
+  void answer() { question_.write_end.reset(); }  // the end of the file
+  void destroy() { queue_.reset(); }
+
+ private:
+  const descriptor file_ = temp_file_with("x");
+  const pipe_ends gate_;
+  pipe_ends question_;
+  caller_runs_sink sink_;
+  std::optional<asioq::basic_asio_queue<custom_executor>> queue_;
+  asioq::basic_asio_queue<custom_executor> other_{custom_executor{&sink_}, {.buffer_size = 1}};
+};
 
 template <class Body>
 void on_nesting_pools(Body body) {
@@ -144,5 +243,33 @@ TEST_CASE("a request that waits for what another of the queue sets going does no
       drain(queue);
     }
     there.put("stop");
+  });
+}
+
+TEST_CASE("a queue does not wait for another queue's task that runs inside `execute`", "[nested]") {
+  in_every_order([](asioq::execution_order order) {
+    held_up_queue queue(order);
+    std::binary_semaphore done{0};
+    bool hangs = false;
+    std::jthread answers([&] {
+      hangs = !done.try_acquire_for(std::chrono::seconds(20));
+      queue.answer();
+    });
+    CHECK_NOTHROW((*queue).sync());
+    CHECK(queue.is_held_up());
+    done.release();
+    answers.join();
+    CHECK_FALSE(hangs);
+    CHECK(drain(*queue).size() == queue.count);
+  });
+}
+
+TEST_CASE("a queue goes only when its worker is no longer inside `execute`", "[nested]") {
+  in_every_order([](asioq::execution_order order) {
+    held_up_queue queue(order);
+    drain(*queue);
+    const std::jthread answers([&] { queue.answer(); });
+    queue.destroy();
+    CHECK_FALSE(queue.is_held_up());
   });
 }

@@ -21,6 +21,7 @@ enum class manner {
   workers,         ///< By any worker, in any order.
   at_once,         ///< Inside `execute`.
   at_once_inside,  ///< Inside `execute` if that is called by a task, else by a worker.
+  any_inside,      ///< By a worker, which may be inside `execute` and then runs any that are there.
   mixed,           ///< Sometimes inside `execute`.
   starving,        ///< By a worker, but none begins while the owner sleeps.
   stuck            ///< Not before the queue is gone.
@@ -102,9 +103,14 @@ class explored_executor {
     else
       pool_->tasks.push_back(work);
     schedule::point("executed");
+    while (pool_->how == manner::any_inside && is_inside && !pool_->tasks.empty() && schedule::choose(2) == 0) {
+      pool_->run(pool_->tasks);
+      schedule::point("executed inside");
+    }
     if (is_inside)
       schedule::wait(
           "execute lasts", [](const void* pool) { return static_cast<const task_pool*>(pool)->may_return(); }, pool_);
+    if (life_ != alive || pool_->has_lost_its_queue) schedule::found("an executor has gone before it has returned");
   }
 
   bool operator==(const explored_executor& other) const noexcept { return pool_ == other.pool_; }

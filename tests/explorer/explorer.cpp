@@ -83,10 +83,10 @@ class program final : public observer {
     options_.max_in_flight = 1 + random_.below(4);
     options_.on_failure = random_.one_in(2) ? asioq::failure_policy::hold : asioq::failure_policy::proceed;
     options_.on_lost_failure = [this](asioq::asio_request& request) { lose(request); };
-    pool_.how = static_cast<manner>(random_.below(6));
+    pool_.how = static_cast<manner>(random_.below(7));
     pool_.refuses = random_.one_in(4);
     pool_.is_late = random_.one_in(4);
-    pool_.is_slow = !is_strict() && random_.one_in(4);
+    pool_.is_slow = random_.one_in(4);
     shortens_ = random_.one_in(2);
     fails_ = random_.one_in(2);
     changes_files_ = random_.one_in(2);
@@ -275,8 +275,8 @@ class program final : public observer {
   asioq::asio_request prepared(asioq::asio_request request) {
     const int fd = first_fd + static_cast<int>(random_.below(the_system.descriptors.size()));
     std::uint64_t offset = random_.one_in(6) ? asioq::current_position : random_.below(40);
-    const std::size_t length = random_.one_in(12) ? 0 : 1 + random_.below(16);
-    std::size_t what = random_.below(changes_files_ ? 11 : 8);
+    const std::size_t length = random_.one_in(changes_files_ ? 5 : 12) ? 0 : 1 + random_.below(16);
+    std::size_t what = random_.below(changes_files_ ? 12 : 8);
     // Behind a truncate reads and writes beyond the end, which are not to observe each other.
     if (is_about_sizes_) what = std::array<std::size_t, 5>{0, 0, 5, 5, 8}[random_.below(5)];
     if (is_about_sizes_ && offset == asioq::current_position) offset = random_.below(40);
@@ -294,6 +294,7 @@ class program final : public observer {
         request.prepare_allocate(fd, 1 + random_.below(24), random_.below(40));
         return request;
       case 10:
+      case 11:
         request.prepare_close(fd);
         return request;
       default:
@@ -542,7 +543,8 @@ class program final : public observer {
 
   /// For whoever looks into a finding.
   void describe() const {
-    constexpr std::array<const char*, 6> manners{"workers", "at once", "at once inside", "mixed", "starving", "stuck"};
+    constexpr std::array<const char*, 7> manners{"workers", "at once",  "at once inside", "any inside",
+                                                 "mixed",   "starving", "stuck"};
     std::fprintf(stderr, "%s, %s, max_writebacks %zu, max_in_flight %zu, %zu requests a turn; executor: %s%s%s%s\n",
                  is_strict() ? "strict" : "as if serial",
                  options_.on_failure == asioq::failure_policy::hold ? "hold" : "proceed", options_.max_writebacks,

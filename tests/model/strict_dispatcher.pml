@@ -6,13 +6,15 @@
  *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
  *    touches a record only when it has finished, the runner only until then (`next` is poisoned);
  *  - everybody comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
- *  - a blocked owner does not depend on a task that has not begun: no task begins while the owner is blocked and no
- *    other is under way (`begin`), so the owner would come to its end with an executor that has stopped, too;
+ *  - a blocked owner depends neither on a task that has not begun nor on a call of the executor: while the owner is
+ *    blocked and no task is under way outside of execute(), none begins and none returns from there (`goes_on`). So
+ *    the owner would come to its end with an executor that has stopped, too. Only the destructor waits for callers;
  *  - no request is forgotten (`in_hands`); no timed wait runs to its deadline because nobody told the owner that the
  *    target is reached, or that a request has failed;
  *  - at most MAXWB write-backs are unfinished; there is never more than one token; at the end there is none, the wake
  *    object is not armed, and no flag and no request is left over;
- *  - the dispatcher is deleted once, and not touched after that (`live`); the executor is not used when the queue goes.
+ *  - the dispatcher is deleted once, and not touched after that (`live`); the executor is not used when the queue goes,
+ *    nor is any call of it under way.
  *
  * WHAT A STEP IS
  * Memory is sequentially consistent: the model says nothing about the weaker orders in the code. An `atomic` makes one
@@ -22,8 +24,9 @@
  *
  * THE EXECUTOR runs a task at any later time, also after the queue has gone, or at once in execute() (the caller then
  * waits until a worker has run it, which comes to the same). There is at most one to choose from, so "in any order" is
- * nothing more. Up to THROWS times it throws. In yield(), "at once" is spelled out: that task finds a runner. After any
- * request, a runner's turn may be over. Any number of requests may be merged into one batch.
+ * nothing more. Up to THROWS times it throws. A worker that calls it in yield() may run there whatever task comes, its
+ * own or another's: that task finds itself inside. After any request, a runner's turn may be over. Any number of
+ * requests may be merged into one batch.
  *
  * MISTAKES: each -DMUT_... makes one, which spin must find. meson.build lists them.
  */
@@ -52,12 +55,15 @@
 #define newest(w) ((w) >> 2) /* records are numbered in the order of submission, from 1; 0: none */
 #define NOTHING 255          /* the target of an owner that does not sleep */
 #define TAKEN 254            /* the party that tells has taken the target */
+#define NEVER 253            /* the target of a destructor that waits for callers */
 
 /* The dispatcher's members, and those of records that its order depends on. */
 byte word, finished;
 byte target_ = NOTHING, tokens; /* wake_ */
 byte shares = 1;
 byte ready;        /* the front of ready_ */
+byte callers;      /* the length of the list */
+bit is_leaving;
 byte next[N + 1];
 bit failed[N + 1]; /* error is set */
 
@@ -65,7 +71,8 @@ bit failed[N + 1]; /* error is set */
 bit pending;       /* has a task that has not begun, */
 bit at_once;       /* to be run within execute(), */
 bit returned;      /* which has come to its end */
-byte busy;         /* tasks that have begun and not ended */
+byte busy;         /* tasks that have begun and not ended, */
+byte inside;       /* of which so many are inside execute() */
 byte throws = THROWS;
 
 /* For checking only. */
@@ -79,6 +86,7 @@ byte fails = FAILS;
 #define live assert(deleted == 0) /* goes with every access to the dispatcher */
 #define step(access) atomic { live; access }
 #define blocked (asleep && tokens == 0)
+#define goes_on assert(busy > inside || is_leaving || !blocked)
 #define in_hands (finished == submitted || (word & (RUNNING | SCHEDULED)) != 0)
 
 /* ---- For both, with the local variables of the caller. */
@@ -92,7 +100,7 @@ inline leave() {
   :: shares == 0 ->
      deleted++;
      assert(word == 0 && ready == 0 && runners == 0 && !pending);
-     assert(target_ == NOTHING && tokens == 0 && !asleep)
+     assert(target_ == NOTHING && tokens == 0 && !asleep && callers == 0)
   :: else
   fi
 }
@@ -159,18 +167,23 @@ inline tell(reached) {
 
 proctype worker() {
   byte b, n, old, older, armed_for;
-  bit fl, inl, threw;
+  bit fl, inl, back;
 idle:
   atomic {
     if
     :: pending ->                                                            /* begin */
-       assert(at_once || busy > 0 || !blocked);
+       if :: at_once :: else -> goes_on fi;
        pending = 0; busy++; inl = at_once; at_once = 0
     :: !pending && deleted > 0 -> goto stop
     fi
   };
-  atomic {                                                                   /* run() */
-    live; old = word; word = (word & ~SCHEDULED) | RUNNING;
+start: /* start_running() */
+  atomic {
+    live; back = 0; old = word;
+#ifdef MUT_START_BESIDE_A_RUNNER
+    old = 0;
+#endif
+    word = (word & ~SCHEDULED) | RUNNING;
     if
     :: (old & RUNNING) == 0 -> old = 0; starts_running()
     :: else -> old = 0; goto depart
@@ -206,39 +219,55 @@ drain:
 #ifndef MUT_YIELD_NOTHING
   step(if :: ready == 0 && newest(word) == 0 -> goto drain :: else fi);
 #endif
-  step(old = word; word = word | SCHEDULED);
-  if
-  :: (old & SCHEDULED) == 0 ->                                               /* hand_over() */
-     step(take_share; old = 0);
-     atomic {
-       live; assert(!gone && !pending);
-       if
-       :: throws > 0 -> throws--; threw = 1
-       :: pending = 1
-       :: goto nested
-       fi
-     }
-  :: else
-  fi;
-  goto handed_over;
-nested:
-  step(assert((word & RUNNING) != 0); word = word & ~SCHEDULED);             /* run() */
-  atomic { leave() };
-handed_over:
-  if :: threw -> step(threw = 0; shares--); step(word = word & ~SCHEDULED; goto drain) :: else fi;
-  atomic {
-    live; old = 0;
-    assert(!gone);                                                           /* execute() returns only now */
-    if
-#ifndef MUT_YIELD_TO_NOBODY
-    :: (word & SCHEDULED) == 0 -> goto drain
+#ifdef MUT_CALLER_LATE
+  atomic { live; stops_running(); word = word | SCHEDULED };
+  step(callers++);
+#else
+  step(callers++);
+#ifdef MUT_CALL_AS_RUNNER
+  step(word = word | SCHEDULED);
+#else
+  atomic { live; assert((word & SCHEDULED) == 0); stops_running(); word = word | SCHEDULED };
 #endif
-    :: else -> stops_running()
-    fi
-  };
+#endif
 #ifndef MUT_YIELD_SILENTLY
   fl = 1; tell(0); fl = 0;                                                   /* tell_anyway() */
 #endif
+  step(take_share);                                                          /* hand_over() */
+  atomic {
+    live; assert(!gone && !pending);
+    if
+    :: throws > 0 -> throws--; back = 1
+    :: pending = 1; inside++
+    fi
+  };
+  if
+  :: back -> step(shares--)
+  :: else ->
+     do
+     :: atomic {                                                             /* run() of a task that is inside */
+          pending && !at_once -> goes_on; pending = 0; live;
+#ifdef MUT_INSIDE_CLEARS_SCHEDULED
+          word = word & ~SCHEDULED;
+#endif
+          back = 1
+        };
+        atomic { leave() }
+     :: atomic { goes_on; assert(!gone); inside--; break }                   /* execute() returns */
+     od
+  fi;
+#ifdef MUT_CALL_AS_RUNNER
+  atomic { live; stops_running() };
+#endif
+  step(callers--; fl = (is_leaving && callers == 0));                        /* leave_list() */
+#ifndef MUT_CALLER_SILENT
+  if :: fl -> tell(0); fl = 0 :: else fi;
+#endif
+  fl = 0;
+#ifndef MUT_TASK_INSIDE_LOST
+  if :: back -> goto start :: else fi;
+#endif
+  back = 0;
 depart:
   atomic { leave(); busy--; returned = returned | inl; inl = 0; goto idle };
 stop:
@@ -470,8 +499,15 @@ collect:
   };
 
 destroy:
-  atomic { assert(finished == submitted); done = 0; failed_wbs = 0; gone = 1 };
-  atomic { leave() }
+  atomic { assert(finished == submitted); done = 0; failed_wbs = 0; is_leaving = 1 };
+#ifndef MUT_LEAVE_CALLERS
+  do                                                                         /* wait_for_callers() */
+  :: atomic { callers == 0 -> break }
+  :: atomic { callers > 0 -> live; assert(target_ == NOTHING); target_ = NEVER };
+     asleep = 1; step(tokens > 0 -> tokens--; asleep = 0)
+  od;
+#endif
+  atomic { gone = 1; assert(inside == 0); leave() }
 }
 
 init { byte i; atomic { run owner(); do :: i < WORKERS -> run worker(); i++ :: else -> i = 0; break od } }

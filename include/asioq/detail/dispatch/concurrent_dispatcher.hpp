@@ -36,9 +36,7 @@ namespace asioq::detail {
 /// - An owner that blocks does not depend on the executor. Nothing finishes before the oldest unfinished request. If
 ///   that has not begun, the owner carries it out (next_to_finish). If it has, its worker tells the owner at its end. A
 ///   worker that leaves that request undone tells a sleeping owner.
-/// - A worker has no request in hand while it calls the executor, which may run the task inside `execute`. A task that
-///   finds itself inside such a call of its own thread returns; the outer worker does the work.
-/// - The owner and workers use the executor. The queue's destructor waits for the workers in `handing_over_`.
+/// - A worker has no request in hand while it calls the executor, as task_dispatcher says.
 class concurrent_dispatcher final : public task_dispatcher {
  public:
   concurrent_dispatcher(executor_reference executor, std::size_t max_in_flight, failure_policy on_failure)
@@ -88,23 +86,6 @@ class concurrent_dispatcher final : public task_dispatcher {
 
  private:
   using lock_type = std::unique_lock<mutex>;
-
-  /// A worker that is calling the executor.
-  struct caller {
-    thread_id thread;
-    caller* next;
-  };
-
-  void before_leaving() noexcept override {
-    lock_type lock(mutex_);
-    is_leaving_ = true;
-    while (handing_over_ != nullptr) {
-      wake_.arm(wake::never);
-      lock.unlock();
-      wake_.sleep();
-      lock.lock();
-    }
-  }
 
   void run() noexcept override {
     stay_back();
@@ -241,33 +222,13 @@ class concurrent_dispatcher final : public task_dispatcher {
   /// `execute`.
   bool call_for_help(lock_type& lock, std::size_t here) noexcept {
     if (!needs_task(here)) return false;
-    caller self{this_thread(), handing_over_};
-    handing_over_ = &self;
+    caller self(*this);
     wake_owner_if_alone(lock);
-    bool ran_inside = false;
     try {
-      while (needs_task(here) && !ran_inside) {
-        const std::uint64_t before = left_inside_execute_;
-        add_task(lock);
-        ran_inside = left_inside_execute_ != before;
-      }
+      while (needs_task(here) && !self.has_run_task()) add_task(lock);
     } catch (...) {  // NOLINT(bugprone-empty-catch): see above
     }
-    caller** place = &handing_over_;
-    while (*place != &self) place = &(*place)->next;
-    *place = self.next;
-    if (handing_over_ == nullptr && is_leaving_) wake_.tell_anyway();
-    return ran_inside;
-  }
-
-  /// Whether this thread is inside a call of the executor by a worker of this dispatcher.
-  bool is_inside_execute() noexcept {
-    for (const caller* one = handing_over_; one != nullptr; one = one->next) {
-      if (one->thread != this_thread()) continue;
-      ++left_inside_execute_;
-      return true;
-    }
-    return false;
+    return self.has_run_task();
   }
 
   /// Publishes what has finished, and tells the owner. Unlocks for a while.
@@ -286,11 +247,8 @@ class concurrent_dispatcher final : public task_dispatcher {
 
   mutex mutex_;  // for all below
   schedule order_;
-  std::size_t pending_ = 0;                // tasks handed over, or about to be, and not begun
-  std::uint64_t failed_ = 0;               // as of the last settle()
-  caller* handing_over_ = nullptr;         // workers that are calling the executor
-  std::uint64_t left_inside_execute_ = 0;  // tasks that left because they ran inside such a call
-  bool is_leaving_ = false;                // the queue's destructor waits for handing_over_ to be empty
+  std::size_t pending_ = 0;   // tasks handed over, or about to be, and not begun
+  std::uint64_t failed_ = 0;  // as of the last settle()
 };
 
 }  // namespace asioq::detail

@@ -33,7 +33,8 @@ namespace asioq::detail {
 /// running:    there is a runner. A compare-and-swap sets the flag, and only where it was clear, so there is at most
 ///             one runner.
 /// scheduled:  a task is with the executor and has not begun. The party that is about to hand the task over sets the
-///             flag, and the task clears it before it carries out anything, so at most one task is on its way.
+///             flag, and the task clears it before it carries out anything, so at most one task is on its way. While a
+///             task is the runner, none is.
 ///
 /// All interleavings of a few requests are searched in tests/model/strict_dispatcher.pml, which has the same names.
 ///
@@ -56,8 +57,12 @@ namespace asioq::detail {
 ///    requests to a task clears `running` and then looks whether the owner has armed. All four accesses are
 ///    sequentially consistent. So either the owner sees that there is no runner and carries out requests itself, or the
 ///    runner sees the owner and wakes it.
-/// 5. No executor is used after its end. Only the owner uses it, or a runner with unfinished requests, and the queue's
-///    destructor waits for these. The task on its way shares the dispatcher itself: see task_dispatcher.
+/// 5. Nothing is claimed while the executor is called, which may run a task of another queue inside `execute`. At the
+///    end of a turn the runner exchanges running for scheduled in one step, and only then hands the task over. If the
+///    executor refuses the task, or runs it on this thread inside `execute`, the flag is the worker's again: it does
+///    what a task does that begins. So the flag always belongs to one party, which clears it.
+/// 6. No executor is used after its end. Only the owner uses it, or a worker for which the queue's destructor waits, as
+///    a caller. The task on its way shares the dispatcher itself: see task_dispatcher.
 class strict_dispatcher final : public task_dispatcher {
  public:
   strict_dispatcher(executor_reference executor, failure_policy on_failure)
@@ -131,15 +136,20 @@ class strict_dispatcher final : public task_dispatcher {
     return reinterpret_cast<request_record*>(word & ~all_flags);
   }
 
-  /// A task begins. It becomes the runner if there is none.
   void run() noexcept override {
+    if (is_inside_execute()) return;
     stay_back();
+    if (start_running()) drain();
+  }
+
+  /// A task begins. It becomes the runner if there is none. Returns whether it has.
+  bool start_running() noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     // Acquire: pairs with the release of the last runner.
     while (!word_.compare_exchange_weak(old, (old & ~scheduled) | running, std::memory_order_acquire,
                                         std::memory_order_relaxed)) {
     }
-    if ((old & running) == 0) drain();
+    return (old & running) == 0;
   }
 
   /// Runner on the executor: carries out requests until none is left, or until it is another queue's turn.
@@ -154,7 +164,7 @@ class strict_dispatcher final : public task_dispatcher {
       wake_.tell(now, failed);
       if (now >= turn_ends) {
         if (yield()) return;
-        turn_ends = now + requests_per_turn;
+        turn_ends = finished_.load(std::memory_order_relaxed) + requests_per_turn;
       }
     }
   }
@@ -247,13 +257,19 @@ class strict_dispatcher final : public task_dispatcher {
   bool yield() noexcept {
     if (wake_.has_sleeper() || (ready_.empty() && newest(word_.load(std::memory_order_relaxed)) == nullptr))
       return false;
-    if ((word_.fetch_or(scheduled, std::memory_order_relaxed) & scheduled) == 0 && !try_hand_over()) return false;
-    std::uintptr_t old = word_.load(std::memory_order_relaxed);
-    do {
-      if ((old & scheduled) == 0) return false;
-    } while (!word_.compare_exchange_weak(old, old & ~running));  // sequentially consistent: see 4
-    wake_.tell_anyway();
-    return true;
+    bool is_handed_over = true;
+    {
+      caller self(*this);
+      word_.fetch_xor(running | scheduled);  // sequentially consistent: see 4
+      wake_.tell_anyway();
+      try {
+        hand_over();
+      } catch (...) {
+        is_handed_over = false;
+      }
+      if (self.has_run_task()) is_handed_over = false;
+    }
+    return is_handed_over || !start_running();
   }
 
   /// Owner that was the runner: leaves what is left to the executor.
@@ -266,18 +282,10 @@ class strict_dispatcher final : public task_dispatcher {
       if (more || newest(old) != nullptr) left |= scheduled;
     } while (!word_.compare_exchange_weak(old, left, std::memory_order_release, std::memory_order_relaxed));
     if ((old & scheduled) != 0 || (left & scheduled) == 0) return;
-    try_hand_over();  // if the executor refuses, the owner's next call tries again, or does the work itself
-  }
-
-  /// Hands over the task that `scheduled`, already set, announces. Clears the flag and returns false if the executor
-  /// refuses.
-  bool try_hand_over() noexcept {
     try {
       hand_over();
-      return true;
-    } catch (...) {
+    } catch (...) {  // the owner's next call tries again, or does the work itself
       word_.fetch_and(~scheduled, std::memory_order_relaxed);
-      return false;
     }
   }
 

@@ -86,6 +86,9 @@ class atomic {
   T fetch_or(T value, std::memory_order = std::memory_order_seq_cst) noexcept {
     return change("fetch_or", [&](T& its) { its = static_cast<T>(its | value); });
   }
+  T fetch_xor(T value, std::memory_order = std::memory_order_seq_cst) noexcept {
+    return change("fetch_xor", [&](T& its) { its = static_cast<T>(its ^ value); });
+  }
 
   /// May fail though the values are the same.
   bool compare_exchange_weak(T& expected, T desired, std::memory_order = std::memory_order_seq_cst,
