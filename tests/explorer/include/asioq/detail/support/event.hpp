@@ -1,22 +1,24 @@
 // In the place of the header of this name: what an event loop waits for is a point of a schedule, too.
 #pragma once
 
-#include <cstddef>
-
+#include <array>
 #include <asioq/detail/support/sync.hpp>
+#include <cstddef>
+#include <string_view>
 
 namespace asioq::detail {
 
 class event {
  public:
-  event() noexcept { newest_ = this; }
+  event() noexcept {
+    while (all_[static_cast<std::size_t>(descriptor_)] != nullptr) ++descriptor_;
+    all_[static_cast<std::size_t>(descriptor_)] = this;
+  }
   event(const event&) = delete;
   event& operator=(const event&) = delete;
-  ~event() {
-    if (newest_ == this) newest_ = nullptr;
-  }
+  ~event() { all_[static_cast<std::size_t>(descriptor_)] = nullptr; }
 
-  [[nodiscard]] int descriptor() const noexcept { return 0; }
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
   void signal() noexcept {
     life_.check("signal");
@@ -24,6 +26,7 @@ class event {
     life_.check("signal");
     is_readable_ = true;
     ++signals_;
+    if (std::string_view(asioq_explorer::schedule::name()) != "owner") ++signals_by_others_;
     asioq_explorer::schedule::point("after it", this);
   }
 
@@ -36,18 +39,31 @@ class event {
   }
 
   [[nodiscard]] bool is_readable() const noexcept { return is_readable_; }
-  /// How often it was signalled.
+  /// How often it was signalled, and how often not by the owner's thread.
   [[nodiscard]] std::size_t signals() const noexcept { return signals_; }
-  /// The last that was made; null if that is gone.
-  static event* newest() noexcept { return newest_; }
+  [[nodiscard]] std::size_t signals_by_others() const noexcept { return signals_by_others_; }
+
+  /// The one that has this descriptor.
+  static event& at(int descriptor) noexcept { return *all_[static_cast<std::size_t>(descriptor)]; }
 
  private:
-  static inline event* newest_ = nullptr;
+  static inline std::array<event*, 8> all_{};
   explored_life life_;
+  int descriptor_ = 0;
   bool is_readable_ = false;
   std::size_t signals_ = 0;
+  std::size_t signals_by_others_ = 0;
 };
 
-inline void wait_for_either(int /*first*/, int /*second*/) noexcept {}
+inline void wait_for_either(int first, int second) noexcept {
+  const std::array<int, 2> both{first, second};
+  asioq_explorer::schedule::sleep(
+      "a readable descriptor",
+      [](const void* its) {
+        const auto& these = *static_cast<const std::array<int, 2>*>(its);
+        return event::at(these[0]).is_readable() || event::at(these[1]).is_readable();
+      },
+      &both);
+}
 
 }  // namespace asioq::detail
