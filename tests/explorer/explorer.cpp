@@ -239,7 +239,7 @@ class program final : public observer, asioq::completion {
         : its_(its), before_(its.may_deliver_), below_before_(its.delivers_below_) {
       const schedule::in_one_step nobody_else;
       finished_before_ = queue.completed_through();
-      if (its.depth_++ == 0) its.looks_from_ = finished_before_;
+      if (its.depth_++ == 0) its.note_look(finished_before_);
       its.may_deliver_ = may_deliver;
       its.delivers_below_ = delivers_below;
     }
@@ -621,6 +621,7 @@ class program final : public observer, asioq::completion {
     for (request_record* const one : to_deliver_) {
       if (!one->waiting || (!is_exact() && !is_transfer(one->what))) continue;
       one->is_abandoned = true;
+      std::erase(to_stop_, one);
       std::exchange(one->waiting, nullptr).destroy();
       return;
     }
@@ -700,7 +701,7 @@ class program final : public observer, asioq::completion {
     // A worker may have been about to make the descriptor readable, or to tell of a failure, when the owner last looked.
     const bool is_sure = !pool_.refuses && is_sure_ && count_abandoned() == 0;
     if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
-    const asioq::detail::event& its = asioq::detail::event::at(descriptor_);
+    const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
     const bool is_readable = schedule::wait_until(
         "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its, all);
     needs_ = all;
@@ -742,7 +743,6 @@ class program final : public observer, asioq::completion {
     if (is_armed_) {
       ++armed_;
       is_armed_for_any_ = waits_for_any_;
-      was_coming_ = taken_ != asioq::detail::event::at(first_descriptor).signals_by_others();
     } else if (is_taken) {
       if (std::string_view(schedule::name()) != "owner") ++taken_;
       if (!is_armed_for_any_ && queue_ != nullptr && !closes_) check_taken(from & (explored_watch::by_descriptor - 1));
@@ -773,16 +773,24 @@ class program final : public observer, asioq::completion {
     });
   }
 
+  /// A call of the owner begins, when so many requests have finished.
+  void note_look(std::uint64_t finished) {
+    looks_from_ = finished;
+    taken_before_ = taken_;
+    const asioq::detail::event* const its = asioq::detail::event::at(first_descriptor);
+    was_coming_ = its != nullptr && taken_ != its->signals_by_others();
+  }
+
   /// A call of the owner ends, which gives back this request.
   void check_descriptor(const request_record* given) {
     if (descriptor_ < 0 || closes_) return;
     const schedule::in_one_step nobody_else;
-    const asioq::detail::event& its = asioq::detail::event::at(descriptor_);
+    const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
     if (its.signals_by_others() > taken_) found("the descriptor is written to, but the target was not taken");
     if (!pool_.refuses && its.signals() > armed_ + 1)
       found("the descriptor is written to %zu times, but the owner has found nothing %zu times", its.signals(), armed_);
     const bool is_coming = taken_ != its.signals_by_others();
-    is_sure_ = !is_coming && !was_coming_ && (!may_have_failed(submitted_) || std::all_of(pool_.depths.begin(), pool_.depths.end(),
+    is_sure_ = !was_coming_ && taken_ == taken_before_ && (!may_have_failed(submitted_) || std::all_of(pool_.depths.begin(), pool_.depths.end(),
                                                                          [](const auto& of) { return of.second == 0; }));
     if (next_to_come_back(given) >= looks_from_) return;
     if (is_armed_) found("the descriptor is armed, but there is something to find");
@@ -1190,7 +1198,8 @@ class program final : public observer, asioq::completion {
   bool is_armed_ = false;          // the owner waits on the descriptor
   bool waits_for_any_ = false;     // it is in a wait that can be stopped, which does not know what comes back
   bool is_armed_for_any_ = false;  // and has armed it there
-  bool was_coming_ = false;        // a worker had taken the target, but not made the descriptor readable, before that
+  std::size_t taken_before_ = 0;   // taken_ when the owner's last call began
+  bool was_coming_ = false;        // then a worker had taken the target and not made the descriptor readable yet
   bool is_sure_ = false;           // if the descriptor becomes readable, there is something
 
   std::vector<asioq::asio_request> held_;

@@ -43,8 +43,8 @@ class event {
   [[nodiscard]] std::size_t signals() const noexcept { return signals_; }
   [[nodiscard]] std::size_t signals_by_others() const noexcept { return signals_by_others_; }
 
-  /// The one that has this descriptor.
-  static event& at(int descriptor) noexcept { return *all_[static_cast<std::size_t>(descriptor)]; }
+  /// The one that has this descriptor; null if there is none.
+  static const event* at(int descriptor) noexcept { return all_[static_cast<std::size_t>(descriptor)]; }
 
  private:
   static inline std::array<event*, 8> all_{};
@@ -61,7 +61,7 @@ inline void wait_for_either(int first, int second) noexcept {
       "a readable descriptor",
       [](const void* its) {
         const auto& these = *static_cast<const std::array<int, 2>*>(its);
-        return event::at(these[0]).is_readable() || event::at(these[1]).is_readable();
+        return event::at(these[0])->is_readable() || event::at(these[1])->is_readable();
       },
       &both);
 }
