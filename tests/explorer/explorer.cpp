@@ -703,7 +703,8 @@ class program final : public observer, asioq::completion {
     if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
     const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
     const bool is_readable = schedule::wait_until(
-        "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its, all);
+        "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
+        all);
     needs_ = all;
     if (!is_readable) {
       const schedule::in_one_step nobody_else;
@@ -790,8 +791,9 @@ class program final : public observer, asioq::completion {
     if (!pool_.refuses && its.signals() > armed_ + 1)
       found("the descriptor is written to %zu times, but the owner has found nothing %zu times", its.signals(), armed_);
     const bool is_coming = taken_ != its.signals_by_others();
-    is_sure_ = !was_coming_ && taken_ == taken_before_ && (!may_have_failed(submitted_) || std::all_of(pool_.depths.begin(), pool_.depths.end(),
-                                                                         [](const auto& of) { return of.second == 0; }));
+    is_sure_ = !was_coming_ && taken_ == taken_before_ &&
+               (!may_have_failed(submitted_) ||
+                std::all_of(pool_.depths.begin(), pool_.depths.end(), [](const auto& of) { return of.second == 0; }));
     if (next_to_come_back(given) >= looks_from_) return;
     if (is_armed_) found("the descriptor is armed, but there is something to find");
     if (!its.is_readable() && !is_coming) found("the descriptor is not readable, but there is something to find");
@@ -1174,9 +1176,9 @@ class program final : public observer, asioq::completion {
   std::size_t operations_ = 0;
   std::optional<serial_model> model_;
 
-  std::deque<request_record> records_;     // all that were submitted
-  std::vector<request_record*> in_queue_;  // those that have not come back
-  std::deque<request_record*> to_come_;    // those that have to come back, oldest first
+  std::deque<request_record> records_;      // all that were submitted
+  std::vector<request_record*> in_queue_;   // those that have not come back
+  std::deque<request_record*> to_come_;     // those that have to come back, oldest first
   std::deque<request_record*> to_deliver_;  // those that have a receiver and have not been delivered, oldest first
   std::vector<request_record*> to_stop_;    // the bystander asks these to stop
   std::vector<std::stop_source> sources_to_stop_;
@@ -1191,11 +1193,11 @@ class program final : public observer, asioq::completion {
 
   static inline program* watched_ = nullptr;
   static constexpr int first_descriptor = 0;  // the queue's: the event of a wait that can be stopped is made later
-  int descriptor_ = -1;            // -1: the owner has not asked for it
-  std::size_t armed_ = 0;          // times the owner has found nothing, and said so
-  std::size_t taken_ = 0;          // times a worker has taken the target, to make the descriptor readable
-  std::uint64_t looks_from_ = 0;   // how many requests had finished when the owner's last call began
-  bool is_armed_ = false;          // the owner waits on the descriptor
+  int descriptor_ = -1;                       // -1: the owner has not asked for it
+  std::size_t armed_ = 0;                     // times the owner has found nothing, and said so
+  std::size_t taken_ = 0;                     // times a worker has taken the target, to make the descriptor readable
+  std::uint64_t looks_from_ = 0;              // how many requests had finished when the owner's last call began
+  bool is_armed_ = false;                     // the owner waits on the descriptor
   bool waits_for_any_ = false;     // it is in a wait that can be stopped, which does not know what comes back
   bool is_armed_for_any_ = false;  // and has armed it there
   std::size_t taken_before_ = 0;   // taken_ when the owner's last call began

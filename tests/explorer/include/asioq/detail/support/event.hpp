@@ -4,7 +4,9 @@
 #include <array>
 #include <asioq/detail/support/sync.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace asioq::detail {
 
@@ -24,21 +26,19 @@ class event {
     life_.check("signal");
     asioq_explorer::schedule::point("signal", this);
     life_.check("signal");
-    is_readable_ = true;
+    ++value_;
     ++signals_;
     if (std::string_view(asioq_explorer::schedule::name()) != "owner") ++signals_by_others_;
     asioq_explorer::schedule::point("after it", this);
   }
 
-  bool drain() noexcept {
+  std::uint64_t drain() noexcept {
     life_.check("drain");
     asioq_explorer::schedule::point("drain", this);
-    const bool was_readable = is_readable_;
-    is_readable_ = false;
-    return was_readable;
+    return std::exchange(value_, 0);
   }
 
-  [[nodiscard]] bool is_readable() const noexcept { return is_readable_; }
+  [[nodiscard]] bool is_readable() const noexcept { return value_ != 0; }
   /// How often it was signalled, and how often not by the owner's thread.
   [[nodiscard]] std::size_t signals() const noexcept { return signals_; }
   [[nodiscard]] std::size_t signals_by_others() const noexcept { return signals_by_others_; }
@@ -50,7 +50,7 @@ class event {
   static inline std::array<event*, 8> all_{};
   explored_life life_;
   int descriptor_ = 0;
-  bool is_readable_ = false;
+  std::uint64_t value_ = 0;  // as that of an eventfd
   std::size_t signals_ = 0;
   std::size_t signals_by_others_ = 0;
 };
