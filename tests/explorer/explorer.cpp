@@ -4,24 +4,30 @@
 //
 // Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
 // greater by one. With a few schedules each program is run.
+#include <asioq/completion.hpp>
+#include <asioq/detail/support/event.hpp>
 #include <asioq/detail/support/sync.hpp>
 #include <asioq/queue.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <new>
 #include <optional>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -72,8 +78,20 @@ std::ptrdiff_t& counting_allocator<T>::allocated() noexcept {
 using queue_type = asioq::basic_asio_queue<explored_executor, counting_allocator<std::byte>>;
 using schedule::found;
 
+/// A coroutine that submits a request and waits for it. Its frame is destroyed when it has ended.
+struct errand {
+  struct promise_type {
+    errand get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
+    [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { found("an exception of nobody's"); }
+  };
+  std::coroutine_handle<> handle;
+};
+
 /// One program: what the owner of a queue does, and what must come of it.
-class program final : public observer {
+class program final : public observer, asioq::completion {
  public:
   explicit program(std::uint64_t seed) : random_(seed) {
     asioq::detail::requests_per_turn = std::array<std::size_t, 3>{1, 2, 64}[random_.below(3)];
@@ -94,6 +112,9 @@ class program final : public observer {
     operations_ = 3 + random_.below(9);
     is_never_inside_ = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
     stalls_ = random_.one_in(2);
+    receives_ = random_.one_in(2);
+    loops_ = random_.one_in(2);
+    cancels_ = random_.one_in(4);
     make_files();
     model_.emplace(the_system, options_.on_failure);
     schedule::set_description([](const void* its) { static_cast<const program*>(its)->describe(); }, this);
@@ -104,9 +125,15 @@ class program final : public observer {
   ~program() {
     schedule::set_description(nullptr, nullptr);
     the_system.its_observer = nullptr;
+    asioq::detail::explored_watch::changed = nullptr;
+    watched_ = nullptr;
   }
 
   void run() {
+    watched_ = this;
+    asioq::detail::explored_watch::changed = [](std::uint64_t from, std::uint64_t to, bool is_taken) {
+      watched_->watch_changes(from, to, is_taken);
+    };
     const std::size_t workers = 1 + random_.below(3);
     constexpr std::array<const char*, 3> names{"worker 1", "worker 2", "worker 3"};
     schedule::add("owner", [this] { own(); });
@@ -145,6 +172,7 @@ class program final : public observer {
     if (its == nullptr || its->what != what || its->fd != fd)
       found("a call that nobody has asked for, or too early, or too late");
     last_called_ = its;
+    if (is_strict()) its->has_begun = true;
     call_begins(what, fd, its);
   }
 
@@ -159,7 +187,12 @@ class program final : public observer {
   /// Whether what comes of a request is known when it is submitted. Not so if what is younger than a failure may have
   /// begun before it.
   [[nodiscard]] bool is_exact() const noexcept {
-    return is_strict() || options_.max_in_flight == 1 || options_.on_failure == asioq::failure_policy::proceed;
+    return !cancels_ && (runs_in_order() || options_.on_failure == asioq::failure_policy::proceed);
+  }
+  [[nodiscard]] bool runs_in_order() const noexcept { return is_strict() || options_.max_in_flight == 1; }
+  /// Whether what was submitted is carried out while the owner does nothing but sleep.
+  [[nodiscard]] bool goes_on_alone() const noexcept {
+    return pool_.how != manner::starving && pool_.how != manner::stuck && !pool_.is_late && !pool_.is_slow;
   }
 
   void make_files() {
@@ -199,11 +232,50 @@ class program final : public observer {
     program& its_;
   };
 
+  /// While it lives, the owner is in a call that may deliver, or must not.
+  class owner_call {
+   public:
+    owner_call(program& its, const queue_type& queue, bool may_deliver, std::uint64_t delivers_below = all) noexcept
+        : its_(its), before_(its.may_deliver_), below_before_(its.delivers_below_) {
+      const schedule::in_one_step nobody_else;
+      finished_before_ = queue.completed_through();
+      if (its.depth_++ == 0) its.note_look(finished_before_);
+      its.may_deliver_ = may_deliver;
+      its.delivers_below_ = delivers_below;
+    }
+    owner_call(const owner_call&) = delete;
+    owner_call& operator=(const owner_call&) = delete;
+    ~owner_call() {
+      its_.may_deliver_ = before_;
+      its_.delivers_below_ = below_before_;
+      if (--its_.depth_ == 0) its_.check_descriptor(given_);
+    }
+
+    void gives(const asioq::asio_request& done) noexcept {
+      if (done) given_ = static_cast<const request_record*>(done.user_data());
+    }
+
+    /// What had finished and has a receiver has been delivered.
+    void has_delivered_all() const {
+      const request_record* const next = its_.next_to_deliver();
+      if (next != nullptr && next->sequence < finished_before_)
+        found("request %llu has not been delivered", static_cast<unsigned long long>(next->sequence));
+    }
+
+   private:
+    program& its_;
+    bool before_;
+    std::uint64_t below_before_;
+    std::uint64_t finished_before_;
+    const request_record* given_ = nullptr;
+  };
+
   // What the owner does.
 
   void own() {
     {
       queue_type queue(explored_executor(pool_), options_);
+      queue_ = &queue;
       pool_.is_finished = [&queue] { return queue.running_requests() == 0; };
       allocations_fail = random_.one_in(8);
       for (std::size_t i = 0; i < operations_; ++i) operate(queue);
@@ -216,7 +288,10 @@ class program final : public observer {
         }
       }
       if (random_.one_in(2)) held_.clear();
+      closes_ = may_deliver_ = true;
     }
+    queue_ = nullptr;
+    may_deliver_ = false;
     allocations_fail = false;
     pool_.has_lost_its_queue = true;
     check_end();
@@ -226,6 +301,9 @@ class program final : public observer {
   }
 
   void operate(queue_type& queue) {
+    if (loops_ && random_.one_in(6)) return run_loop(queue);
+    if (cancels_ && random_.one_in(10)) return cancel(queue);
+    if (receives_ && random_.one_in(8)) return random_.one_in(2) ? run_one(queue) : static_cast<void>(poll(queue));
     switch (is_about_sizes_ && random_.below(4) != 0 ? 15 : random_.below(16)) {
       case 0:
         if (!held_.empty()) {
@@ -241,7 +319,10 @@ class program final : public observer {
         try_wait(queue);
         break;
       case 3:
-        wait_for(queue);
+        if (random_.one_in(4))
+          wait_or_stop(queue);
+        else
+          wait_for(queue);
         break;
       case 4:
         sync(queue);
@@ -370,22 +451,38 @@ class program final : public observer {
     its.length = request.length();
     its.buffer = request.data().data();
     its.sequence = submitted_;
+    its.has_receiver = receives_ && random_.one_in(2);
+    const bool is_awaited = its.has_receiver && random_.one_in(2);
+    if (is_awaited && cancels_ && random_.one_in(2)) {
+      its.stop = std::stop_source();
+      to_stop_.push_back(&its);
+    }
     if (its.what == operation::write) its.text.assign(reinterpret_cast<const char*>(its.buffer), its.length);
     plan(its);
     request.set_user_data(&its);
     in_queue_.push_back(&its);
     bool is_taken = false;
     try {
-      if (its.op == asio_op::write_back) {
-        queue.submit(std::move(request));
-      } else {
-        const in_short_call carries_out_none(*this);
-        std::optional<schedule::awake> never_blocks;
+      const owner_call call(*this, queue, false);
+      std::optional<in_short_call> carries_out_none;
+      std::optional<schedule::awake> never_blocks;
+      if (its.op != asio_op::write_back) {
+        carries_out_none.emplace(*this);
         if (is_never_inside_) never_blocks.emplace();
+      }
+      if (is_awaited) {
+        std::exception_ptr thrown;
+        const errand begun = run_errand(queue, request, its.stop.get_token(), thrown);
+        if (thrown) std::rethrow_exception(thrown);
+        its.waiting = begun.handle;
+      } else if (its.has_receiver) {
+        queue.submit(std::move(request), *this);
+      } else {
         queue.submit(std::move(request));
       }
       is_taken = true;
     } catch (const asioq::write_back_error& error) {
+      if (its.has_receiver) found("write_back_error for a request with a receiver");
       check_error(error);
     } catch (const refusal&) {
       if (!pool_.refuses) found("an exception of nobody's");
@@ -395,6 +492,7 @@ class program final : public observer {
         found("submit() has thrown and not left the request as it was");
       if (its.has_begun) found("submit() has thrown, but the request has begun");
       std::erase(in_queue_, &its);
+      std::erase(to_stop_, &its);
       records_.pop_back();
       request.set_user_data(nullptr);
       if (random_.one_in(2)) held_.push_back(std::move(request));
@@ -402,14 +500,304 @@ class program final : public observer {
     }
     if (request) found("submit() has left something in the handle");
     ++submitted_;
-    if (is_exact()) {
-      model_->run(its, acknowledged_);
-      if (its.op != asio_op::write_back || its.error != 0) to_come_.push_back(&its);
-      check_write_backs();
-    } else {
+    if (is_exact()) model_->run(its, acknowledged_);
+    if (its.has_receiver)
+      to_deliver_.push_back(&its);
+    else if (!is_exact() || its.op != asio_op::write_back || its.error != 0)
       to_come_.push_back(&its);
-    }
+    if (is_exact()) check_write_backs();
     if (queue.running_writebacks() > options_.max_writebacks) found("too many write-backs are running");
+  }
+
+  errand run_errand(queue_type& queue, asioq::asio_request& request, std::stop_token stop, std::exception_ptr& thrown) {
+    asioq::asio_request done;
+    try {
+      done = co_await queue.async_submit(std::move(request), std::move(stop));
+    } catch (...) {
+      thrown = std::current_exception();
+      co_return;
+    }
+    receive(std::move(done));
+  }
+
+  void finished(asioq::asio_request request) noexcept override { receive(std::move(request)); }
+
+  /// A request finds its receiver.
+  void receive(asioq::asio_request done) {
+    if (std::string_view(schedule::name()) != "owner") found("a delivery by another than the owner");
+    if (std::exchange(is_receiving_, true)) found("a delivery inside of a delivery");
+    auto* const its = static_cast<request_record*>(done.user_data());
+    const auto number = static_cast<unsigned long long>(its->sequence);
+    if (!may_deliver_) found("request %llu is delivered where nothing may be", number);
+    if (!its->has_receiver) found("request %llu is delivered, but has no receiver", number);
+    if (its->has_returned) found("request %llu is delivered twice", number);
+    if (its->sequence >= delivers_below_)
+      found("request %llu is delivered by a call that began before it was submitted", number);
+    if (next_to_deliver() != its) found("request %llu is delivered out of order", number);
+    while (to_deliver_.front() != its) to_deliver_.pop_front();
+    to_deliver_.pop_front();
+    if (is_exact())
+      check_result(done, *its);
+    else
+      note_result(done, *its);
+    its->waiting = nullptr;
+    leave(*its);
+    ++received_;
+    if (random_.one_in(3)) {
+      const std::uint64_t needed = std::exchange(needs_, all);
+      const bool leaves_it = std::exchange(leaves_it_to_others_, false);
+      const schedule::not_awake may_sleep;
+      do_from_receiver(done);
+      leaves_it_to_others_ = leaves_it;
+      needs_ = needed;
+    }
+    if (done && random_.one_in(2))
+      held_.push_back(std::move(done));
+    else if (done)
+      drop(std::move(done));
+    is_receiving_ = false;
+  }
+
+  void do_from_receiver(asioq::asio_request& done) {
+    switch (random_.below(7)) {
+      case 0:
+        try {
+          static_cast<void>(random_.one_in(2) ? queue_->poll() : queue_->run_one());
+          found("a receiver's call that delivers has not thrown");
+        } catch (const std::system_error& error) {
+          if (error.code() != std::errc::resource_deadlock_would_occur) found("an exception of nobody's");
+        }
+        break;
+      case 1:
+        if (cancels_) cancel(*queue_);
+        break;
+      case 2:
+        sync(*queue_);
+        break;
+      case 3:
+        resume(*queue_);
+        break;
+      default:
+        if (closes_) return submit_too_late(done);
+        if (random_.one_in(3)) return submit(*queue_, std::move(done));
+        try {
+          submit(*queue_, prepared(queue_->get()));
+        } catch (const std::bad_alloc&) {
+          if (!allocations_fail) found("an exception of nobody's");
+        }
+    }
+  }
+
+  void submit_too_late(asioq::asio_request& request) {
+    try {
+      queue_->submit(std::move(request), *this);
+      found("a queue that is being destroyed takes a request");
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::operation_not_permitted) found("an exception of nobody's");
+    }
+  }
+
+  /// The oldest request that has to be delivered; null if there is none.
+  [[nodiscard]] const request_record* next_to_deliver() const {
+    const auto place =
+        std::find_if(to_deliver_.begin(), to_deliver_.end(), [](const auto* one) { return !one->is_abandoned; });
+    return place == to_deliver_.end() ? nullptr : *place;
+  }
+  /// The oldest request that certainly has to be collected, but for this one; null if there is none.
+  [[nodiscard]] const request_record* next_to_collect(const request_record* given = nullptr) const {
+    const auto place = std::find_if(to_come_.begin(), to_come_.end(), [&](const request_record* one) {
+      return one != given && (is_exact() || one->op != asioq::asio_op::write_back);
+    });
+    return place == to_come_.end() ? nullptr : *place;
+  }
+  /// The number of the oldest request that certainly comes back, but for this one.
+  [[nodiscard]] std::uint64_t next_to_come_back(const request_record* given = nullptr) const {
+    const request_record* const collected = next_to_collect(given);
+    const request_record* const delivered = next_to_deliver();
+    return std::min(collected == nullptr ? all : collected->sequence, delivered == nullptr ? all : delivered->sequence);
+  }
+
+  /// A coroutine that waits for a request is destroyed.
+  void abandon() {
+    for (request_record* const one : to_deliver_) {
+      if (!one->waiting || (!is_exact() && !is_transfer(one->what))) continue;
+      one->is_abandoned = true;
+      std::erase(to_stop_, one);
+      std::exchange(one->waiting, nullptr).destroy();
+      return;
+    }
+  }
+
+  /// Requests that nobody waits for any more. When one is delivered is not seen.
+  [[nodiscard]] std::size_t count_abandoned() const {
+    return static_cast<std::size_t>(
+        std::count_if(to_deliver_.begin(), to_deliver_.end(), [](const auto* one) { return one->is_abandoned; }));
+  }
+
+  /// Returns whether it has found something or thrown.
+  bool poll(queue_type& queue) {
+    if (random_.one_in(4)) abandon();
+    const std::size_t before = received_;
+    const std::size_t abandoned = count_abandoned();
+    try {
+      const owner_call call(*this, queue, true, submitted_);
+      const in_short_call carries_out_none(*this);
+      std::optional<schedule::awake> never_blocks;
+      if (is_never_inside_) never_blocks.emplace();
+      const std::size_t delivered = queue.poll();
+      const std::size_t received = received_ - before;
+      if (delivered < received || delivered > received + abandoned)
+        found("poll() returns %zu, but has delivered %zu", delivered, received);
+      call.has_delivered_all();
+      return delivered != 0;
+    } catch (const refusal&) {
+      if (!pool_.refuses) found("an exception of nobody's");
+      return true;
+    }
+  }
+
+  void run_one(queue_type& queue) {
+    const std::size_t before = received_;
+    if (const request_record* const next = next_to_deliver(); next != nullptr && stalls_ && is_exact())
+      needs_ = next->sequence;
+    std::size_t delivered = 0;
+    {
+      const owner_call call(*this, queue, true);
+      delivered = queue.run_one();
+    }
+    needs_ = all;
+    if (delivered > 1 || received_ - before > delivered)
+      found("run_one() returns %zu, but has delivered %zu", delivered, received_ - before);
+    if (delivered == 0 && next_to_deliver() != nullptr) found("run_one() has not waited");
+    if (received_ - before == delivered) return;
+    if (to_deliver_.empty() || !to_deliver_.front()->is_abandoned) found("run_one() has delivered nothing");
+  }
+
+  void cancel(queue_type& queue) {
+    for (request_record* const one : in_queue_) one->is_asked_to_stop = true;
+    {
+      const owner_call call(*this, queue, false);
+      const in_short_call carries_out_none(*this);
+      const schedule::awake never_blocks;
+      queue.cancel();
+    }
+    const schedule::in_one_step nobody_else;
+    for (request_record* const one : in_queue_) note_cancelled(*one);
+    if ((pool_.how == manner::stuck || pool_.how == manner::at_once) && queue.running_requests() != 0)
+      found("cancel() has left something that nobody has begun");
+  }
+
+  /// If all that may be in the hands of a thread is in the kernel, what has not begun must not begin any more.
+  void note_cancelled(request_record& its) {
+    if (calls_ != most_calls() || its.has_begun || its.has_returned) return;
+    if (is_strict() || is_transfer(its.what)) its.must_not_begin = true;
+  }
+
+  /// Sleeps as an event loop does, and looks then.
+  void run_loop(queue_type& queue) {
+    if (descriptor_ < 0) {
+      const owner_call call(*this, queue, false);
+      descriptor_ = queue.native_handle();
+    }
+    // A worker may have been about to make the descriptor readable, or to tell of a failure, when the owner last looked.
+    const bool is_sure = !pool_.refuses && is_sure_ && count_abandoned() == 0;
+    if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
+    const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
+    const bool is_readable = schedule::wait_until(
+        "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
+        all);
+    needs_ = all;
+    if (!is_readable) {
+      const schedule::in_one_step nobody_else;
+      if (next_to_come_back() < queue.completed_through() || (goes_on_alone() && next_to_come_back() != all))
+        found("an event loop is not told of request %llu", static_cast<unsigned long long>(next_to_come_back()));
+    }
+    if (is_readable || random_.one_in(2)) {
+      if ((random_.one_in(2) && poll(queue)) || try_wait(queue) || poll(queue) || !is_readable || !is_sure) return;
+      found("the descriptor is readable, but there is nothing");
+    }
+  }
+
+  void wait_or_stop(queue_type& queue) {
+    std::stop_source stop;
+    if (!goes_on_alone() || random_.one_in(2)) sources_to_stop_.push_back(stop);
+    asioq::asio_request done;
+    try {
+      owner_call call(*this, queue, true);
+      const in_short_call carries_out_none(*this);
+      waits_for_any_ = true;
+      done = queue.wait(stop.get_token());
+      call.gives(done);
+      waits_for_any_ = false;
+    } catch (const refusal&) {
+      waits_for_any_ = false;
+      if (!pool_.refuses) found("an exception of nobody's");
+    }
+    if (!done && !stop.stop_requested() && !pool_.refuses && next_to_come_back() != all) found("wait() has not waited");
+    collect_kept(std::move(done));
+  }
+
+  // What becomes of the descriptor.
+
+  void watch_changes(std::uint64_t from, std::uint64_t to, bool is_taken) {
+    using asioq::detail::explored_watch;
+    is_armed_ = explored_watch::is_one(to);
+    if (is_armed_) {
+      ++armed_;
+      is_armed_for_any_ = waits_for_any_;
+    } else if (is_taken) {
+      if (std::string_view(schedule::name()) != "owner") ++taken_;
+      if (!is_armed_for_any_ && queue_ != nullptr && !closes_) check_taken(from & (explored_watch::by_descriptor - 1));
+      is_armed_for_any_ = false;
+    }
+  }
+
+  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish: the last of
+  /// these must be one that comes back. A failure makes it readable, too.
+  void check_taken(std::uint64_t target) {
+    const schedule::in_one_step nobody_else;
+    const std::uint64_t finished = queue_->completed_through();
+    if (finished >= target) {
+      const request_record& last = records_[target - 1];
+      if (!last.has_receiver && last.op == asioq::asio_op::write_back)
+        found("the descriptor waits for request %llu, which does not come back",
+              static_cast<unsigned long long>(last.sequence));
+    } else if (!may_have_failed(finished)) {
+      found("the descriptor becomes readable, but nothing comes back");
+    }
+  }
+
+  /// Whether some request of the first `finished` may have failed. What becomes of one that is being submitted is not
+  /// known yet.
+  [[nodiscard]] bool may_have_failed(std::uint64_t finished) const {
+    return !is_exact() || std::any_of(records_.begin(), records_.end(), [&](const request_record& one) {
+      return one.sequence < finished && (one.error != 0 || one.sequence == submitted_);
+    });
+  }
+
+  /// A call of the owner begins, when so many requests have finished.
+  void note_look(std::uint64_t finished) {
+    looks_from_ = finished;
+    taken_before_ = taken_;
+    const asioq::detail::event* const its = asioq::detail::event::at(first_descriptor);
+    was_coming_ = its != nullptr && taken_ != its->signals_by_others();
+  }
+
+  /// A call of the owner ends, which gives back this request.
+  void check_descriptor(const request_record* given) {
+    if (descriptor_ < 0 || closes_) return;
+    const schedule::in_one_step nobody_else;
+    const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
+    if (its.signals_by_others() > taken_) found("the descriptor is written to, but the target was not taken");
+    if (!pool_.refuses && its.signals() > armed_ + 1)
+      found("the descriptor is written to %zu times, but the owner has found nothing %zu times", its.signals(), armed_);
+    const bool is_coming = taken_ != its.signals_by_others();
+    is_sure_ = !was_coming_ && taken_ == taken_before_ &&
+               (!may_have_failed(submitted_) ||
+                std::all_of(pool_.depths.begin(), pool_.depths.end(), [](const auto& of) { return of.second == 0; }));
+    if (next_to_come_back(given) >= looks_from_) return;
+    if (is_armed_) found("the descriptor is armed, but there is something to find");
+    if (!its.is_readable() && !is_coming) found("the descriptor is not readable, but there is something to find");
   }
 
   void plan(request_record& its) {
@@ -425,8 +813,15 @@ class program final : public observer {
 
   void wait(queue_type& queue) {
     note_needs();
-    asioq::asio_request done = queue.wait();
+    asioq::asio_request done;
+    {
+      owner_call call(*this, queue, true);
+      done = queue.wait();
+      call.gives(done);
+      call.has_delivered_all();
+    }
     needs_ = all;
+    if (!done && (next_to_deliver() != nullptr || next_to_collect() != nullptr)) found("wait() has not waited for all");
     if (!done && queue.running_requests() != 0) found("wait() has not waited");
     if (!done && is_exact() && !to_come_.empty()) found("wait() returns nothing, but there is something");
     const bool has_failed = done && done.error();
@@ -442,7 +837,10 @@ class program final : public observer {
   void do_something_else(queue_type& queue) {
     if (pool_.is_late || pool_.how == manner::stuck || pool_.how == manner::starving) return;
     // What has been refused the owner has to offer again.
-    if (pool_.refuses && !try_wait(queue)) return;
+    if (pool_.refuses) {
+      try_wait(queue);
+      if (has_refused_) return;
+    }
     const bool is_slow = std::exchange(pool_.is_slow, false);
     schedule::wait(
         "something else", [](const void* its) { return static_cast<const queue_type*>(its)->running_requests() == 0; },
@@ -450,23 +848,31 @@ class program final : public observer {
     pool_.is_slow = is_slow;
   }
 
-  /// Returns whether it has not thrown.
+  /// Returns whether it has found something or thrown.
   bool try_wait(queue_type& queue) {
+    has_refused_ = false;
+    const std::size_t before = received_;
+    const std::uint64_t submitted = submitted_;  // a receiver may submit more
     const bool is_all_finished = queue.running_requests() == 0;
     asioq::asio_request done;
     try {
       const in_short_call carries_out_none(*this);
       std::optional<schedule::awake> never_blocks;
       if (is_never_inside_) never_blocks.emplace();
+      owner_call call(*this, queue, true, submitted_);
       done = queue.try_wait();
+      call.gives(done);
+      call.has_delivered_all();
     } catch (const refusal&) {
       if (!pool_.refuses) found("an exception of nobody's");
-      return false;
+      has_refused_ = true;
+      return true;
     }
-    if (!done && is_all_finished && is_exact() && !to_come_.empty())
+    if (!done && is_all_finished && is_exact() && !to_come_.empty() && to_come_.front()->sequence < submitted)
       found("try_wait() does not return what has finished");
+    const bool has_found = done || received_ != before;
     collect_kept(std::move(done));
-    return true;
+    return has_found;
   }
 
   void wait_for(queue_type& queue) {
@@ -475,7 +881,10 @@ class program final : public observer {
     try {
       note_needs();
       const in_short_call carries_out_none(*this);
+      owner_call call(*this, queue, true);
       done = queue.wait_for(std::chrono::microseconds(1 + random_.below(1000)));
+      call.gives(done);
+      call.has_delivered_all();
       needs_ = all;
     } catch (const refusal&) {
       needs_ = all;
@@ -491,6 +900,7 @@ class program final : public observer {
   void sync(queue_type& queue) {
     bool has_thrown = false;
     try {
+      const owner_call call(*this, queue, false);
       queue.sync();
     } catch (const asioq::write_back_error& error) {
       has_thrown = true;
@@ -532,13 +942,32 @@ class program final : public observer {
           "a handle",
           [](const void* its) {
             const auto& self = *static_cast<const program*>(its);
-            return self.pool_.is_closing || !self.bag_.empty();
+            return self.pool_.is_closing || !self.bag_.empty() || !self.to_stop_.empty() ||
+                   !self.sources_to_stop_.empty();
           },
           this);
-      if (bag_.empty()) return;
+      if (!to_stop_.empty()) stop(*to_stop_[schedule::choose(to_stop_.size())]);
+      if (!sources_to_stop_.empty()) {
+        const schedule::in_one_step at_once;  // as its callbacks end before their destructors do
+        sources_to_stop_.back().request_stop();
+        sources_to_stop_.pop_back();
+      }
+      if (bag_.empty()) {
+        if (pool_.is_closing) return;
+        continue;
+      }
       const asioq::asio_request last = std::move(bag_.back());
       bag_.pop_back();
     }
+  }
+
+  /// Asks a request to stop, whose coroutine waits for it.
+  void stop(request_record& its) {
+    const schedule::in_one_step at_once;  // as its callback ends before that is destroyed
+    std::erase(to_stop_, &its);
+    its.is_asked_to_stop = true;
+    its.stop.request_stop();
+    note_cancelled(its);
   }
 
   /// For whoever looks into a finding.
@@ -575,7 +1004,7 @@ class program final : public observer {
   void check_order(const request_record* request) {
     if (request->sequence < next_to_run_ && request->sequence + 1 != next_to_run_) found("requests run out of order");
     for (const request_record* const one : in_queue_)
-      if (one->sequence < request->sequence && one->progress != one->transferred)
+      if (one->sequence < request->sequence && (is_exact() ? one->progress != one->transferred : one->is_in_kernel))
         found("request %llu begins before request %llu has finished",
               static_cast<unsigned long long>(request->sequence), static_cast<unsigned long long>(one->sequence));
     next_to_run_ = request->sequence + 1;
@@ -670,7 +1099,8 @@ class program final : public observer {
   void lose(asioq::asio_request& request) {
     auto* const its = static_cast<request_record*>(request.user_data());
     if (!request.error() || its->what == operation::read) found("nothing was lost");
-    if (std::find(to_come_.begin(), to_come_.end(), its) == to_come_.end()) found("what has come back cannot be lost");
+    const bool is_to_come = its->is_abandoned || std::find(to_come_.begin(), to_come_.end(), its) != to_come_.end();
+    if (!is_to_come || its->has_returned) found("what has come back cannot be lost");
     if (std::exchange(its->is_lost, true)) found("a request is lost twice");
     if (is_exact())
       check_result(request, *its);
@@ -681,6 +1111,11 @@ class program final : public observer {
 
   void check_end() {
     if (calls_ != 0) found("the queue is gone, and a request is still in the kernel");
+    if (const request_record* const one = next_to_deliver(); one != nullptr)
+      found("request %llu was never delivered", static_cast<unsigned long long>(one->sequence));
+    for (const request_record* const one : to_deliver_)
+      if (is_exact() && one->error != 0 && one->what != operation::read && !one->is_lost)
+        found("request %llu has failed, and nobody was told", static_cast<unsigned long long>(one->sequence));
     if (!is_exact()) follow();
     for (const request_record& one : records_) check_steps(one);
     for (const request_record* const one : to_come_)
@@ -704,7 +1139,7 @@ class program final : public observer {
       for (; next_open != opens_.end() && next_open->next_request <= its.sequence; ++next_open)
         model_->open(next_open->fd, next_open->its);
       const bool is_cancelled = is_transfer(its.what) ? !its.has_begun : its.said_error == ECANCELED;
-      model_->follow(its, acknowledged_, is_cancelled);
+      model_->follow(its, acknowledged_, is_cancelled, runs_in_order());
       const auto number = static_cast<unsigned long long>(its.sequence);
       if (its.op == asioq::asio_op::write_back && its.error != 0 && !is_known && !its.may_be_reported)
         found("request %llu has failed, and nobody was told", number);
@@ -736,13 +1171,41 @@ class program final : public observer {
   bool changes_files_ = false;    // requests truncate, allocate and close
   bool is_about_sizes_ = false;   // they do little else than truncate and what observes that
   bool is_never_inside_ = false;  // no task runs inside execute()
+  bool receives_ = false;         // some requests have receivers
+  bool loops_ = false;            // the owner sleeps on the descriptor
+  bool cancels_ = false;          // requests are cancelled
   bool stalls_ = false;           // see may_end(); requests are not merged then, since merged ones finish together
   std::size_t operations_ = 0;
   std::optional<serial_model> model_;
 
-  std::deque<request_record> records_;     // all that were submitted
-  std::vector<request_record*> in_queue_;  // those that have not come back
-  std::deque<request_record*> to_come_;    // those that have to come back, oldest first
+  std::deque<request_record> records_;      // all that were submitted
+  std::vector<request_record*> in_queue_;   // those that have not come back
+  std::deque<request_record*> to_come_;     // those that have to come back, oldest first
+  std::deque<request_record*> to_deliver_;  // those that have a receiver and have not been delivered, oldest first
+  std::vector<request_record*> to_stop_;    // the bystander asks these to stop
+  std::vector<std::stop_source> sources_to_stop_;
+  queue_type* queue_ = nullptr;
+  std::size_t received_ = 0;            // requests that have found their receiver
+  bool is_receiving_ = false;           // a receiver has the thread
+  bool may_deliver_ = false;            // the owner is in a call that delivers
+  std::uint64_t delivers_below_ = all;  // that delivers only requests before this one
+  std::size_t depth_ = 0;               // calls of the owner, one inside of the other
+  bool closes_ = false;                 // the queue is being destroyed
+  bool has_refused_ = false;            // the executor, at the last try_wait()
+
+  static inline program* watched_ = nullptr;
+  static constexpr int first_descriptor = 0;  // the queue's: the event of a wait that can be stopped is made later
+  int descriptor_ = -1;                       // -1: the owner has not asked for it
+  std::size_t armed_ = 0;                     // times the owner has found nothing, and said so
+  std::size_t taken_ = 0;                     // times a worker has taken the target, to make the descriptor readable
+  std::uint64_t looks_from_ = 0;              // how many requests had finished when the owner's last call began
+  bool is_armed_ = false;                     // the owner waits on the descriptor
+  bool waits_for_any_ = false;     // it is in a wait that can be stopped, which does not know what comes back
+  bool is_armed_for_any_ = false;  // and has armed it there
+  std::size_t taken_before_ = 0;   // taken_ when the owner's last call began
+  bool was_coming_ = false;        // then a worker had taken the target and not made the descriptor readable yet
+  bool is_sure_ = false;           // if the descriptor becomes readable, there is something
+
   std::vector<asioq::asio_request> held_;
   std::vector<asioq::asio_request> bag_;  // to be destroyed by the bystander
   std::uint64_t submitted_ = 0;

@@ -455,6 +455,9 @@ void sleep(const char* what, condition holds, const void* object) noexcept {
 awake::awake() noexcept { current->must_not_sleep = true; }
 awake::~awake() { current->must_not_sleep = false; }
 
+not_awake::not_awake() noexcept : before_(std::exchange(current->must_not_sleep, false)) {}
+not_awake::~not_awake() { current->must_not_sleep = before_; }
+
 bool wait_until(const char* what, condition holds, const void* object, std::uint64_t deadline) noexcept {
   if (!is_running()) return holds(object);
   current->deadline = deadline;

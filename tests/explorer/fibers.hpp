@@ -89,6 +89,18 @@ class awake {
   awake& operator=(const awake&) = delete;
 };
 
+/// While it lives, the fiber that has made it may sleep after all.
+class not_awake {
+ public:
+  not_awake() noexcept;
+  ~not_awake();
+  not_awake(const not_awake&) = delete;
+  not_awake& operator=(const not_awake&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// As `wait`, but ends at the deadline, in nanoseconds of `now()`, whenever the schedule likes: then it returns false,
 /// and the deadline is over. If the deadline is far away, this happens only when nobody else can go on.
 bool wait_until(const char* what, condition holds, const void* object, std::uint64_t deadline) noexcept;

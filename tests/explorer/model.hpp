@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,13 @@ struct request_record : transfer {
   std::size_t transferred = 0;
   std::string data;  // what a read gives
   bool is_carried_out = false;
+
+  bool has_receiver = false;
+  std::coroutine_handle<> waiting;  // the coroutine that waits for it
+  bool is_abandoned = false;        // that has been destroyed
+  std::stop_source stop{std::nostopstate};
+  bool is_asked_to_stop = false;  // it may have been cancelled
+  bool must_not_begin = false;    // it had not begun, and no thread had it in hand, when that happened
 
   /// How the queue says that it went, from when it says so; used where that is not known before.
   int said_error = 0;
@@ -57,10 +66,15 @@ class serial_model {
     if (its.error != 0 && !is_held) held_since_ = {its.error, its.sequence};
   }
 
-  /// The same, where what is younger than a failure may have begun before it, and `is_cancelled` is known.
-  void follow(request_record& its, std::uint64_t acknowledged, bool is_cancelled) {
-    const bool is_held = held_since_.counts(acknowledged);
-    if (is_cancelled && !is_held) schedule::found("a request is cancelled, though nothing before it has failed");
+  /// The same, where a request may have been cancelled, and `is_cancelled` says whether it was. Unless requests are
+  /// `in_order`, what is younger than a failure may have begun before it.
+  void follow(request_record& its, std::uint64_t acknowledged, bool is_cancelled, bool in_order) {
+    const bool is_held = on_failure_ == asioq::failure_policy::hold && held_since_.counts(acknowledged);
+    const auto number = static_cast<unsigned long long>(its.sequence);
+    if (is_cancelled && !is_held && !its.is_asked_to_stop)
+      schedule::found("request %llu is cancelled, though nothing before it has failed", number);
+    if (!is_cancelled && is_held && in_order) schedule::found("request %llu was to be held", number);
+    if (!is_cancelled && its.must_not_begin) schedule::found("request %llu was cancelled and has begun", number);
     if (is_cancelled)
       its.error = ECANCELED;
     else

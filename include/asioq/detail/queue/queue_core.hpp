@@ -16,6 +16,7 @@
 #include <asioq/options.hpp>
 #include <asioq/request.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -276,10 +277,13 @@ class queue_core {
       if (record == nullptr) break;
       ++count;
       asio_request request(*record);
-      if (record->receiver != nullptr)
+      if (record->receiver != nullptr) {
         record->receiver->finished(std::move(request));
-      else if (ledger::is_loss(*record))
-        report_loss(request, false);
+        continue;
+      }
+      // A token may have cancelled it after it was taken in and before its coroutine was destroyed.
+      record->is_cancelled.store(false, std::memory_order_relaxed);
+      if (ledger::is_loss(*record)) report_loss(request, false);
     }
     its.resume();
     is_delivering_ = false;

@@ -50,15 +50,15 @@ class event {
     }
   }
 
-  /// Makes it unreadable. Returns whether it was readable.
-  bool drain() noexcept {
-    bool was_readable = false;
+  /// Makes it unreadable. Returns how many signals have made it readable.
+  std::uint64_t drain() noexcept {
+    std::uint64_t signals = 0;
     for (std::uint64_t value = 0;;) {
       if (::read(ends_[0], &value, sizeof value) < 0) {
-        if (errno != EINTR) return was_readable;
+        if (errno != EINTR) return signals;
       } else {
-        was_readable = true;
-        if (ends_[0] == ends_[1]) return true;  // the number is all that an eventfd has
+        signals += value;
+        if (ends_[0] == ends_[1]) return signals;  // an eventfd has only one number, which is the sum
       }
     }
   }

@@ -25,7 +25,7 @@ namespace asioq::detail {
 class wake {
  public:
   /// A target that no count reaches: only a failure tells.
-  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max() >> 1;
+  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max() >> 2;
 
   /// Owner: from here on, a party tells when `finished` reaches `target` or a request fails.
   void arm(std::uint64_t target) noexcept {
@@ -56,8 +56,9 @@ class wake {
   /// Owner: makes the descriptor readable, or leaves it so.
   void set_readable() noexcept {
     unwatch();
-    if (!may_be_readable_) event_->signal();
-    may_be_readable_ = true;
+    if (signals_to_drain_ != 0) return;
+    event_->signal();
+    signals_to_drain_ = 1;
   }
 
   /// Owner, having found nothing: the descriptor is not readable from here on, until `finished` reaches `target` or a
@@ -65,7 +66,7 @@ class wake {
   void watch(std::uint64_t target) noexcept {
     unwatch();
     // What another party is about to write stays for the next time, and makes the descriptor readable until then.
-    if (may_be_readable_ && event_->drain()) may_be_readable_ = false;
+    if (signals_to_drain_ != 0) signals_to_drain_ -= event_->drain();
     target_.store(target | by_descriptor);
     is_watching_ = true;
   }
@@ -90,7 +91,7 @@ class wake {
 
  private:
   static constexpr std::uint64_t nothing = std::numeric_limits<std::uint64_t>::max();
-  static constexpr std::uint64_t by_descriptor = never + 1;  // a flag
+  static constexpr std::uint64_t by_descriptor = never + 1;  // a flag; with `never` it is not `nothing`
 
   /// Another party: takes the target if it is due, and wakes the owner.
   template <class Due>
@@ -110,7 +111,7 @@ class wake {
   void unwatch() noexcept {
     if (!is_watching_) return;
     is_watching_ = false;
-    if (target_.exchange(nothing) == nothing) may_be_readable_ = true;
+    if (target_.exchange(nothing) == nothing) ++signals_to_drain_;
   }
 
   /// The count that the owner sleeps for, with the flag if on the descriptor; `nothing` if it does not sleep. The owner
@@ -119,9 +120,11 @@ class wake {
   /// 1 from the moment another party has taken the target out of `target_` until the owner takes the token. Only the
   /// owner acquires, since libstdc++ 12 can lose a wake-up with two acquirers (GCC PR 104928).
   counting_semaphore tokens_{0};
-  std::optional<event> event_;    // the owner makes it, before it sets a target with the flag
-  bool is_watching_ = false;      // owner only: has set a target with the flag and not taken it back
-  bool may_be_readable_ = false;  // owner only: some party has signalled, or is about to
+  std::optional<event> event_;  // the owner makes it, before it sets a target with the flag
+  bool is_watching_ = false;    // owner only: has set a target with the flag and not taken it back
+  /// Owner only: signals that have not been drained, including those that other parties are about to send. Several may
+  /// be, since a party can be slow between taking the target and signalling.
+  std::uint64_t signals_to_drain_ = 0;
 };
 
 }  // namespace asioq::detail

@@ -9,6 +9,8 @@
 #include <limits>
 #include <mutex>
 #include <semaphore>
+#include <string_view>
+#include <type_traits>
 
 #include "../../../../fibers.hpp"
 
@@ -48,6 +50,17 @@ class explored_life {
   static constexpr std::uint64_t gone = 0xdeaddeaddeaddeadU;
   static inline std::size_t count_ = 0;
   volatile std::uint64_t state_ = alive;  // volatile: what is stored by the destructor is read all the same
+};
+
+/// Sees each change of the word in which an owner says for what it waits on its descriptor: see wake, whose flag is the
+/// only use of such high numbers.
+struct explored_watch {
+  static constexpr std::uint64_t nothing = ~std::uint64_t{0};
+  static constexpr std::uint64_t by_descriptor = std::uint64_t{1} << 62U;
+  static constexpr bool is_one(std::uint64_t word) noexcept { return word >= by_descriptor && word != nothing; }
+
+  /// `is_taken`: by a party that is to make the descriptor readable, not by the owner.
+  static inline void (*changed)(std::uint64_t from, std::uint64_t to, bool is_taken) = nullptr;
 };
 
 template <class T>
@@ -109,6 +122,10 @@ class atomic {
     life_.check(what);
     const T old = value_;
     its_change(value_);
+    if constexpr (std::is_same_v<T, std::uint64_t>)
+      if (old != value_ && (explored_watch::is_one(old) || explored_watch::is_one(value_)))
+        if (explored_watch::changed != nullptr)
+          explored_watch::changed(old, value_, std::string_view(what) == "compare_exchange");
     asioq_explorer::schedule::point("after it", this);
     return old;
   }
