@@ -37,7 +37,8 @@ enum class way { wait, try_wait, wait_for, wait_until, wait_with_token, poll, ru
 
 /// A few requests of all kinds with a receiver, some of which fail.
 template <class Queue>
-std::size_t submit_all_kinds(Queue& queue, const descriptor& file, const descriptor& full, asioq::completion& receiver) {
+std::size_t submit_all_kinds(Queue& queue, const descriptor& file, const descriptor& full,
+                             asioq::completion& receiver) {
   queue.submit(read_of(queue, file, 3, 0), receiver);
   queue.submit(write_of(queue, file, "write", 10), receiver);
   queue.submit(write_back_of(queue, file, "back", 20), receiver);
@@ -165,8 +166,8 @@ TEST_CASE("each call that delivers does", "[completion]") {
     std::uint64_t submitted = 0;
     {
       auto queue = world.queue({.buffer_size = 512});
-      for (const way its : {way::wait, way::try_wait, way::wait_for, way::wait_until, way::wait_with_token, way::poll,
-                            way::run_one}) {
+      for (const way its :
+           {way::wait, way::try_wait, way::wait_for, way::wait_until, way::wait_with_token, way::poll, way::run_one}) {
         const std::size_t count = submit_all_kinds(queue, file, full, receiver);
         submitted += count;
         queue.sync();
@@ -387,8 +388,7 @@ TEST_CASE("a receiver may end its own life", "[completion]") {
     const descriptor file = temp_file_with("abc");
     int ends = 0;
     auto queue = world.queue({.buffer_size = 512});
-    for (int i = 0; i < 10; ++i)
-      queue.submit(read_of(queue, file, 3, 0), *std::make_unique<mortal>(ends).release());
+    for (int i = 0; i < 10; ++i) queue.submit(read_of(queue, file, 3, 0), *std::make_unique<mortal>(ends).release());
     CHECK_FALSE(queue.wait());
     CHECK(ends == 10);
     CHECK(queue.allocated_requests() == 0);
@@ -485,8 +485,8 @@ TEST_CASE("the destructor delivers, and takes no more", "[completion][lifetime]"
 
 TEST_CASE("a queue that a receiver destroys says so and ends the program", "[completion][lifetime]") {
   const ending end = run_in_child([] {
-    auto queue = std::make_unique<asioq::basic_asio_queue<asioq::inline_executor>>(
-        asioq::queue_options{.buffer_size = 512});
+    auto queue =
+        std::make_unique<asioq::basic_asio_queue<asioq::inline_executor>>(asioq::queue_options{.buffer_size = 512});
     const descriptor null = open_path("/dev/null", O_RDWR);
     calling_receiver receiver([&](asioq::asio_request) { queue.reset(); });
     queue->submit(write_of(*queue, null, "x"), receiver);
