@@ -20,6 +20,7 @@ struct world {
   pumped_sink* pump = nullptr;  // what a test may have to run by hand
   bool has_threads = true;      // false: requests run only inside calls of the test's own thread
   asioq::execution_order order = asioq::execution_order::strict;
+  bool is_kernel = false;  // requests run in the kernel, without a thread of this program
 
   [[nodiscard]] auto queue(asioq::queue_options options = {}) const {
     options.order = order;
@@ -108,7 +109,7 @@ void on_io_executors(asioq::execution_order order, Body body) {
   if (asioq::uring_context::available()) {
     SECTION("on io_uring") {
       uring_engine engine;
-      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order});
+      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order, true});
     }
   }
 #endif
