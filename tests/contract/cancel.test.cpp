@@ -409,19 +409,9 @@ TEST_CASE("a queue that is cancelled does not wait for an empty pipe when it goe
 
 #endif
 
-namespace {
-
-/// Whether the read of an empty pipe blocks no call of the test's thread that does not wait for it.
-template <class World>
-bool may_wait_for_a_pipe(const World& world) {
-  return world.has_threads || world.pump != nullptr || world.is_kernel;
-}
-
-}  // namespace
-
 TEST_CASE("a wait with a token ends when it is stopped, and nothing is lost", "[wait][stop]") {
   on_every_executor([](const auto& world) {
-    if (!may_wait_for_a_pipe(world)) return;
+    if (!world.runs_by_itself() && world.pump == nullptr) return;
     const pipe_ends pipe;
     auto queue = world.queue({.buffer_size = 512});
     queue.submit(read_of(queue, pipe.read_end, 1));
@@ -462,7 +452,7 @@ TEST_CASE("a wait with a token that is stopped already returns what has finished
 
 TEST_CASE("a wait with a token ends when a request does, and delivers meanwhile", "[wait][stop][completion]") {
   on_every_executor([](const auto& world) {
-    if (!may_wait_for_a_pipe(world) || world.pump != nullptr) return;
+    if (!world.runs_by_itself()) return;
     const pipe_ends pipe;
     auto queue = world.queue({.buffer_size = 512});
     const std::stop_source never;
