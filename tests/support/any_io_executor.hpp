@@ -4,6 +4,7 @@
 #include <asioq/io_executor.hpp>
 
 #include <chrono>
+#include <system_error>
 
 namespace asioq_test {
 
@@ -14,6 +15,13 @@ class io_engine_base {
   virtual void start(asioq::io_operation& operation) = 0;
   virtual void poll() = 0;
   virtual void wait_until(std::chrono::steady_clock::time_point deadline) = 0;
+  /// An engine that cannot end what has begun.
+  virtual void cancel(asioq::io_operation& /*operation*/) noexcept {}
+  /// An engine without a descriptor.
+  virtual int native_handle() {
+    throw std::system_error(std::make_error_code(std::errc::operation_not_supported), "no descriptor");
+  }
+  virtual void keep_readable(bool /*on*/) noexcept {}
 };
 
 class any_io_executor {
@@ -22,6 +30,9 @@ class any_io_executor {
   void start(asioq::io_operation& operation) const { engine_->start(operation); }
   void poll() const { engine_->poll(); }
   void wait_until(std::chrono::steady_clock::time_point deadline) const { engine_->wait_until(deadline); }
+  void cancel(asioq::io_operation& operation) const noexcept { engine_->cancel(operation); }
+  [[nodiscard]] int native_handle() const { return engine_->native_handle(); }
+  void keep_readable(bool on) const noexcept { engine_->keep_readable(on); }
   bool operator==(const any_io_executor&) const = default;
 
  private:

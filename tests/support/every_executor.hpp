@@ -20,6 +20,9 @@ struct world {
   pumped_sink* pump = nullptr;  // what a test may have to run by hand
   bool has_threads = true;      // false: requests run only inside calls of the test's own thread
   asioq::execution_order order = asioq::execution_order::strict;
+  bool is_kernel = false;  // requests run in the kernel, without a thread of this program
+  bool is_single = false;  // there is one thread that carries out requests
+  bool is_stuck = false;   // requests run only inside calls of the test's own thread that wait for them
 
   [[nodiscard]] auto queue(asioq::queue_options options = {}) const {
     options.order = order;
@@ -30,6 +33,9 @@ struct world {
     options.order = order;
     return asioq::basic_asio_queue<Executor, Allocator>{executor, std::move(options), allocator};
   }
+
+  /// Whether a request may wait for something while the test's own thread does not wait for the request.
+  [[nodiscard]] bool runs_by_itself() const { return has_threads || is_kernel; }
 
   /// Called while polling: lets the executor go on.
   void nudge() const {
@@ -66,7 +72,7 @@ void on_threaded_executors(asioq::execution_order order, Body body) {
     DYNAMIC_SECTION("on a pool of " << threads) {
       asioq::thread_pool pool{threads};
       forwarding_sink sink{pool.executor()};
-      body(world<custom_executor>{{&sink}, nullptr, true, order});
+      body(world<custom_executor>{{&sink}, nullptr, true, order, false, threads == 1});
     }
   }
   SECTION("on an executor that delays and reorders") {
@@ -92,7 +98,7 @@ void on_threadless_executors(asioq::execution_order order, Body body) {
   }
   SECTION("on an executor that runs nothing before the queue is gone") {
     pumped_sink sink;
-    body(world<custom_executor>{{&sink}, nullptr, false, order});
+    body(world<custom_executor>{{&sink}, nullptr, false, order, false, false, true});
   }
 }
 
@@ -108,7 +114,7 @@ void on_io_executors(asioq::execution_order order, Body body) {
   if (asioq::uring_context::available()) {
     SECTION("on io_uring") {
       uring_engine engine;
-      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order});
+      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order, true});
     }
   }
 #endif

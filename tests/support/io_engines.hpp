@@ -8,6 +8,7 @@
 #endif
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "any_io_executor.hpp"
+#include "files.hpp"
 
 namespace asioq_test {
 
@@ -29,6 +31,7 @@ class simulated_disk : public io_engine_base {
   void start(asioq::io_operation& operation) override {
     waiting_.push_back(&operation);
     most_ = std::max(most_, waiting_.size());
+    show();
   }
   void poll() override { wait_until({}); }
   void wait_until(std::chrono::steady_clock::time_point) override {
@@ -39,6 +42,16 @@ class simulated_disk : public io_engine_base {
     // (A close that is interrupted has closed.)
     const bool interrupts = random_() % 8 == 0 && operation.op() != asioq::asio_op::close;
     operation.complete(interrupts ? -EINTR : carry_out(operation));
+    show();
+  }
+  int native_handle() override {
+    if (event_.get() < 0) event_ = descriptor{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    show();
+    return event_.get();
+  }
+  void keep_readable(bool on) noexcept override {
+    on ? ++readers_ : --readers_;
+    show();
   }
 
   /// The most operations there ever were at the same time.
@@ -60,9 +73,21 @@ class simulated_disk : public io_engine_base {
     return transfer(operation, length);
   }
 
+  /// Makes the descriptor readable while there is something to complete, or while it is asked to be.
+  void show() noexcept {
+    const bool has_to_be = !waiting_.empty() || readers_ > 0;
+    if (event_.get() < 0 || has_to_be == is_readable_) return;
+    is_readable_ = has_to_be;
+    ::eventfd_t value = 1;
+    static_cast<void>(has_to_be ? ::eventfd_write(event_.get(), value) : ::eventfd_read(event_.get(), &value));
+  }
+
   std::mt19937_64 random_;
   std::vector<asioq::io_operation*> waiting_;
   std::size_t most_ = 0;
+  descriptor event_;  // none before the first native_handle()
+  bool is_readable_ = false;
+  int readers_ = 0;  // see keep_readable()
 };
 
 #ifdef ASIOQ_TEST_URING
@@ -72,6 +97,9 @@ class uring_engine : public io_engine_base {
   void start(asioq::io_operation& operation) override { context_.executor().start(operation); }
   void poll() override { context_.executor().poll(); }
   void wait_until(std::chrono::steady_clock::time_point deadline) override { context_.executor().wait_until(deadline); }
+  void cancel(asioq::io_operation& operation) noexcept override { context_.executor().cancel(operation); }
+  int native_handle() override { return context_.executor().native_handle(); }
+  void keep_readable(bool on) noexcept override { context_.executor().keep_readable(on); }
 
  private:
   asioq::uring_context context_{4};

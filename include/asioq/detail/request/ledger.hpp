@@ -73,6 +73,8 @@ class ledger {
   request_record* take_deliverable(std::uint64_t end) noexcept {
     if (deliverable_.empty() || deliverable_.front()->sequence >= end) return nullptr;
     request_record& record = deliverable_.pop_front();
+    // Its token may have been stopped since it was settled, and its receiver may be gone.
+    record.is_cancelled.store(false, std::memory_order_relaxed);
     --undelivered_;
     if (is_loss(record)) owner_was_told_ = true;
     return &record;
