@@ -16,7 +16,6 @@
 #include <asioq/options.hpp>
 #include <asioq/request.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -277,13 +276,10 @@ class queue_core {
       if (record == nullptr) break;
       ++count;
       asio_request request(*record);
-      if (record->receiver != nullptr) {
+      if (record->receiver != nullptr)
         record->receiver->finished(std::move(request));
-        continue;
-      }
-      // A token may have cancelled it after it was taken in and before its coroutine was destroyed.
-      record->is_cancelled.store(false, std::memory_order_relaxed);
-      if (ledger::is_loss(*record)) report_loss(request, false);
+      else if (ledger::is_loss(*record))
+        report_loss(request, false);
     }
     its.resume();
     is_delivering_ = false;

@@ -33,7 +33,6 @@ class ledger {
     while (settled_ != finished) {
       request_record& record = outstanding_.pop_front();
       ++settled_;
-      record.is_cancelled.store(false, std::memory_order_relaxed);
       const bool failed = record.error != 0;
       if (failed) has_failed_ = true;
       list_of(record).pop_front();
@@ -42,6 +41,7 @@ class ledger {
         deliverable_.push_back(record);
         continue;
       }
+      uncancel(record);
       if (record.op == asio_op::write_back) {
         if (!failed) {
           recycle(record);
@@ -73,8 +73,7 @@ class ledger {
   request_record* take_deliverable(std::uint64_t end) noexcept {
     if (deliverable_.empty() || deliverable_.front()->sequence >= end) return nullptr;
     request_record& record = deliverable_.pop_front();
-    // Its token may have been stopped since it was settled, and its receiver may be gone.
-    record.is_cancelled.store(false, std::memory_order_relaxed);
+    uncancel(record);  // its token may have been stopped until now
     --undelivered_;
     if (is_loss(record)) owner_was_told_ = true;
     return &record;
@@ -150,6 +149,9 @@ class ledger {
     if (record.op != asio_op::write_back) return others_;
     return record.has_receiver ? received_write_backs_ : write_backs_;
   }
+
+  /// The request is with the caller from here on.
+  static void uncancel(request_record& record) noexcept { record.is_cancelled.store(false, std::memory_order_relaxed); }
 
   /// How many requests have to finish for the first of the list to be among them.
   static std::uint64_t through(const list_of_kind& list) noexcept {
