@@ -25,7 +25,7 @@ namespace asioq::detail {
 class wake {
  public:
   /// A target that no count reaches: only a failure tells.
-  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max() >> 1;
+  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max() >> 2;
 
   /// Owner: from here on, a party tells when `finished` reaches `target` or a request fails.
   void arm(std::uint64_t target) noexcept {
