@@ -1,0 +1,90 @@
+// Shows a queue as an I/O object of standalone Asio: async_submit() takes any completion token, such as a callback or
+// use_awaitable, and heeds its cancellation slot. The loop ends when nothing is outstanding.
+#define ASIO_HAS_CO_AWAIT  // Asio 1.22 does not see that clang has coroutines
+#define ASIO_HAS_STD_COROUTINE
+#include <asio.hpp>
+#include <asioq/asioq.hpp>
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+struct detached {  // a coroutine that begins at once and destroys itself at its end
+  struct promise_type {
+    detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }  // submitting has failed: for misuse, or for want of memory
+  };
+};
+
+class file_queue {  // for an io_context that one thread runs
+ public:
+  explicit file_queue(asio::io_context& context) : readable_(context, queue_.native_handle()) {}
+  ~file_queue() { readable_.release(); }  // Asio must not close the queue's descriptor
+  asioq::asio_request get() { return queue_.get(); }
+
+  template <class Token>
+  auto async_submit(asioq::asio_request request, Token&& token) {
+    return asio::async_initiate<Token, void(asioq::asio_request)>(
+        [this](auto handler, auto its) { this->carry_out(std::move(handler), std::move(its)); }, token,
+        std::move(request));
+  }
+
+ private:
+  detached carry_out(auto handler, asioq::asio_request request) {
+    const auto work = asio::make_work_guard(handler, readable_.get_executor());
+    std::stop_source stop;
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    if (slot.is_connected()) slot.assign([stop](asio::cancellation_type) mutable { stop.request_stop(); });
+    if (outstanding_++ == 0) watch();
+    auto done = co_await queue_.async_submit(std::move(request), stop.get_token());
+    --outstanding_;
+    slot.clear();
+    // Outside of poll(), where the handler may call everything.
+    asio::post(work.get_executor(),
+               [its = std::move(handler), done = std::move(done)]() mutable { std::move(its)(std::move(done)); });
+  }
+
+  void watch() {
+    readable_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
+      if (error) return;  // the file_queue may be gone
+      queue_.poll();
+      if (outstanding_ > 0) watch();
+    });
+  }
+
+  int outstanding_ = 0;
+  asioq::asio_queue queue_;
+  asio::posix::stream_descriptor readable_;
+};
+
+int main() {
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) return 1;
+  asio::io_context context;
+  file_queue files(context);
+  std::size_t size = 0;
+  const auto receive = [&]() -> asio::awaitable<void> {
+    auto request = files.get();
+    request.prepare_read(ends[0], 100);
+    request = co_await files.async_submit(std::move(request), asio::use_awaitable);
+    size = request.bytes_transferred();
+  };
+  asio::co_spawn(context, receive, asio::detached);
+  context.poll();  // the request has been submitted, and waits for the pipe
+  asio::cancellation_signal cancel;
+  bool is_cancelled = false;
+  auto second = files.get();
+  second.prepare_read(ends[0], 100);
+  files.async_submit(std::move(second), asio::bind_cancellation_slot(cancel.slot(), [&](asioq::asio_request done) {
+                       is_cancelled = done.error() == std::errc::operation_canceled;
+                     }));
+  cancel.emit(asio::cancellation_type::total);  // before its turn has come
+  if (::write(ends[1], "through", 7) != 7) return 1;
+  context.run();
+  std::printf("%zu bytes received; the second request was %s\n", size, is_cancelled ? "cancelled" : "carried out");
+  return size == 7 && is_cancelled ? 0 : 1;
+}

@@ -1,0 +1,80 @@
+// Shows a queue in an event loop of one thread: epoll waits for a socket, a timer and finished requests.
+// A server writes what a client sends to a file, answers when it is there, and syncs the file when it has had nothing to do.
+#include <asioq/asioq.hpp>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <utility>
+
+struct server final : asioq::completion {
+  asioq::asio_queue queue{{.buffer_size = 64}};
+  int socket = -1, file = -1, outstanding = 0, syncs = 0;
+
+  void submit(asioq::asio_request request) {
+    queue.submit(std::move(request), *this);  // the queue has the server's address until it calls finished()
+    ++outstanding;
+  }
+
+  bool on_record() {
+    asioq::asio_request request = queue.get();
+    const ssize_t size = ::recv(socket, request.buffer().data(), request.buffer().size(), 0);
+    if (size <= 0) return false;
+    request.prepare_write(file, static_cast<std::size_t>(size));  // at the file's position: behind the last record
+    submit(std::move(request));
+    return true;
+  }
+
+  void on_timer() {
+    asioq::asio_request request = queue.get();
+    request.prepare_fdatasync(file);
+    submit(std::move(request));
+  }
+
+  void finished(asioq::asio_request request) noexcept override {  // called inside poll(), in the order of submission
+    --outstanding;
+    if (request.op() == asioq::asio_op::fdatasync) return static_cast<void>(++syncs);
+    ::send(socket, request.error() ? "n" : "y", 1, MSG_NOSIGNAL);
+  }
+};
+
+int main() {
+  std::FILE* file = std::tmpfile();
+  std::array<int, 2> sockets{};
+  if (file == nullptr || ::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()) != 0) return 1;
+  for (int i = 0; i < 100; ++i) ::send(sockets[0], "a record", 8, 0);  // the client, in a hurry
+  ::shutdown(sockets[0], SHUT_WR);
+
+  server its;
+  its.socket = sockets[1];
+  its.file = ::fileno(file);
+  const int timer = ::timerfd_create(CLOCK_MONOTONIC, 0);
+  const itimerspec each_millisecond{{0, 1'000'000}, {0, 1'000'000}};
+  ::timerfd_settime(timer, 0, &each_millisecond, nullptr);
+  const int finished = its.queue.native_handle();  // readable while poll() would deliver something
+  const int loop = ::epoll_create1(0);
+  for (const int fd : {its.socket, timer, finished}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    ::epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+  }
+
+  for (bool is_open = true; is_open || its.outstanding > 0 || its.syncs == 0;) {
+    epoll_event event{};
+    if (::epoll_wait(loop, &event, 1, -1) < 0) return 1;
+    std::uint64_t ticks = 0;
+    if (event.data.fd == finished) its.queue.poll();
+    if (event.data.fd == timer && ::read(timer, &ticks, sizeof ticks) > 0 && its.outstanding == 0) its.on_timer();
+    if (event.data.fd == its.socket && !its.on_record())
+      is_open = ::epoll_ctl(loop, EPOLL_CTL_DEL, its.socket, nullptr) != 0;
+  }
+  int answers = 0;
+  for (char answer = 'y'; ::recv(sockets[0], &answer, 1, MSG_DONTWAIT) == 1;) answers += answer == 'y' ? 1 : 0;
+  std::fseek(file, 0, SEEK_END);
+  std::printf("%d answers, %ld bytes written, synced %d times\n", answers, std::ftell(file), its.syncs);
+  return answers == 100 && std::ftell(file) == 800 ? 0 : 1;
+}
