@@ -173,9 +173,9 @@ class schedule {
     return !unfinished_.empty() && unfinished_.front()->progress == state::ready;
   }
 
-  /// What is known of the file of a request in flight. Null while the request is alone.
+  /// What is known of the file of a request in flight. Null while the request is alone, and in strict order.
   [[nodiscard]] const open_file* file_of(const request_record& record) noexcept {
-    return &record == alone_ ? nullptr : &files_.at(record.fd);
+    return &record == alone_ || max_in_flight_ == 1 ? nullptr : &files_.at(record.fd);
   }
 
   /// Takes in whether requests of the descriptor of `record`, which is classified, may be merged.
