@@ -548,6 +548,26 @@ TEST_CASE("one receiver may serve several queues, and a queue several receivers"
   });
 }
 
+TEST_CASE("a receiver may wait for what another queue of the same executor has", "[completion]") {
+  on_every_executor([](const auto& world) {
+    const descriptor file = temp_file_with("abc");
+    auto one = world.queue({.buffer_size = 512});
+    auto two = world.queue({.buffer_size = 512});
+    noting_receiver others;
+    std::size_t wrong = 0;
+    calling_receiver receiver([&](asioq::asio_request) {
+      two.submit(read_of(two, file, 3, 0), others);
+      two.submit(read_of(two, file, 3, 0));
+      wrong += two.wait().bytes_transferred() == 3 ? 0 : 1;
+      static_cast<void>(two.poll());
+    });
+    for (int i = 0; i < 10; ++i) one.submit(read_of(one, file, 3, 0), receiver);
+    CHECK_FALSE(one.wait());
+    CHECK(wrong == 0);
+    CHECK(others.all.size() == 10);
+  });
+}
+
 TEST_CASE("the receiver of one submission is not that of the next", "[completion]") {
   on_every_executor([](const auto& world) {
     const descriptor file = temp_file_with("abc");
