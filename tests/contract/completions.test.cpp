@@ -497,7 +497,7 @@ TEST_CASE("a queue that a receiver destroys says so and ends the program", "[com
   CHECK(end.errors.find("receiver") != std::string::npos);
 }
 
-TEST_CASE("a submission that fails leaves the request with the caller, and the receiver in peace", "[completion]") {
+TEST_CASE("a submission that fails leaves the request with the caller and calls no receiver", "[completion]") {
   in_every_order([](asioq::execution_order order) {
     const descriptor file = temp_file();
     pumped_sink pump;
