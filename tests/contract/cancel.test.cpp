@@ -177,7 +177,7 @@ TEST_CASE("cancelled write-backs give their room back", "[cancel][write_back][th
   });
 }
 
-TEST_CASE("a cancelled request fails if nobody collects it, as any lost one", "[cancel][lost]") {
+TEST_CASE("a cancelled request that is not collected is lost as any other", "[cancel][lost]") {
   in_every_order([](asioq::execution_order order) {
     const descriptor file = temp_file();
     std::size_t lost = 0;

@@ -497,7 +497,7 @@ TEST_CASE("a queue that a receiver destroys says so and ends the program", "[com
   CHECK(end.errors.find("receiver") != std::string::npos);
 }
 
-TEST_CASE("a submission that fails leaves the request with the caller, and the receiver in peace", "[completion]") {
+TEST_CASE("a submission that fails leaves the request with the caller and calls no receiver", "[completion]") {
   in_every_order([](asioq::execution_order order) {
     const descriptor file = temp_file();
     pumped_sink pump;
@@ -545,6 +545,26 @@ TEST_CASE("one receiver may serve several queues, and a queue several receivers"
     CHECK(common.all.size() == 20);
     CHECK(own.all.size() == 10);
     CHECK(own.all[9].sequence == 19);
+  });
+}
+
+TEST_CASE("a receiver may wait for what another queue of the same executor has", "[completion]") {
+  on_every_executor([](const auto& world) {
+    const descriptor file = temp_file_with("abc");
+    auto one = world.queue({.buffer_size = 512});
+    auto two = world.queue({.buffer_size = 512});
+    noting_receiver others;
+    std::size_t wrong = 0;
+    calling_receiver receiver([&](asioq::asio_request) {
+      two.submit(read_of(two, file, 3, 0), others);
+      two.submit(read_of(two, file, 3, 0));
+      wrong += two.wait().bytes_transferred() == 3 ? 0 : 1;
+      static_cast<void>(two.poll());
+    });
+    for (int i = 0; i < 10; ++i) one.submit(read_of(one, file, 3, 0), receiver);
+    CHECK_FALSE(one.wait());
+    CHECK(wrong == 0);
+    CHECK(others.all.size() == 10);
   });
 }
 

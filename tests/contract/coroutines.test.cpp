@@ -53,7 +53,7 @@ fire_and_forget copy(Queue& queue, const descriptor& from, const descriptor& to,
   ++done;
 }
 
-/// Whether the byte of the stack is where all others were.
+/// Where on the stack a coroutine runs.
 struct stack_depth {
   void note() noexcept {
     const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -101,7 +101,7 @@ TEST_CASE("a coroutine gets its request back inside a delivery", "[coroutine]") 
   });
 }
 
-TEST_CASE("coroutines that nobody owns share a queue", "[coroutine]") {
+TEST_CASE("coroutines without an owner share a queue", "[coroutine]") {
   on_every_executor([](const auto& world) {
     const std::string text = pattern(40);
     const descriptor from = temp_file_with(text);

@@ -440,7 +440,7 @@ TEST_CASE("other calls between two sleeps of the loop cost no wake-up", "[event_
             static_cast<void>(queue.run_one());
             break;
           default:
-            for (int rounds = 0; harvested != expected && lost == 0; ++rounds) {
+            while (harvested != expected && lost == 0) {
               world.nudge();
               if (!is_readable(fd, for_long)) ++lost;
               static_cast<void>(queue.poll());

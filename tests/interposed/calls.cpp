@@ -22,6 +22,10 @@ std::atomic<int> gated = -1;  // a descriptor; -1: none
 std::atomic<bool> is_open = true;
 std::atomic<int> visitors = 0;
 
+std::atomic<int> counted = -1;  // a descriptor; -1: none
+std::atomic<long> counted_reads = 0;
+std::atomic<long> counted_writes = 0;
+
 std::atomic<int> scripted = -1;  // a descriptor; -1: none
 std::mutex script_mutex;         // protects `script` and `next`
 std::vector<int> script;
@@ -71,6 +75,15 @@ void question_gate::open() {
 void question_gate::await_visitor() const {
   while (visitors.load() == 0) ::usleep(50);
 }
+
+transfer_counter::transfer_counter(int fd) {
+  counted_reads.store(0);
+  counted_writes.store(0);
+  counted.store(fd);
+}
+transfer_counter::~transfer_counter() { counted.store(-1); }
+long transfer_counter::reads() const { return counted_reads.load(); }
+long transfer_counter::writes() const { return counted_writes.load(); }
 
 sync_script::sync_script(int fd, std::vector<int> errors) {
   const std::lock_guard lock(script_mutex);
@@ -146,6 +159,16 @@ int name_to_handle_at(int fd, const char* name, struct file_handle* handle, int*
     return -1;
   }
   return static_cast<int>(::syscall(SYS_name_to_handle_at, fd, name, handle, mount, flags));
+}
+
+ssize_t read(int fd, void* data, std::size_t length) {
+  if (fd == asioq_test::counted.load()) asioq_test::counted_reads.fetch_add(1);
+  return ::syscall(SYS_read, fd, data, length);
+}
+
+ssize_t write(int fd, const void* data, std::size_t length) {
+  if (fd == asioq_test::counted.load()) asioq_test::counted_writes.fetch_add(1);
+  return ::syscall(SYS_write, fd, data, length);
 }
 
 int fsync(int fd) { return asioq_test::synchronise(SYS_fsync, fd); }

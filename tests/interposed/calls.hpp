@@ -15,6 +15,19 @@ extern std::atomic<long> questions;
 /// Whether the file system hands out file handles; if not, name_to_handle_at says so.
 extern std::atomic<bool> has_handles;
 
+/// While one lives, reads from a descriptor and writes to it are counted.
+class transfer_counter {
+ public:
+  explicit transfer_counter(int fd);
+  transfer_counter(const transfer_counter&) = delete;
+  transfer_counter& operator=(const transfer_counter&) = delete;
+  ~transfer_counter();
+
+  /// Calls so far, on any thread.
+  [[nodiscard]] long reads() const;
+  [[nodiscard]] long writes() const;
+};
+
 /// While one lives, questions about the descriptor are answered only after `open`.
 class question_gate {
  public:

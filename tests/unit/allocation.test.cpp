@@ -1,10 +1,12 @@
 #include "catch.hpp"
+#include "coroutines.hpp"
 #include "counting_new.hpp"
 #include "executors.hpp"
 #include "requests.hpp"
 
 #include <list>
 #include <new>
+#include <stop_token>
 
 using namespace asioq_test;
 
@@ -113,5 +115,79 @@ TEST_CASE("what was acknowledged is forgotten: after resume() a queue allocates 
       round();
       CHECK(news - before == 0);
     }
+  }
+}
+
+namespace {
+
+/// Submits what it gets again, and counts.
+template <class Queue>
+struct resubmitting final : asioq::completion {
+  explicit resubmitting(Queue& its_queue) : queue(its_queue) {}
+  void finished(asioq::asio_request request) noexcept override {
+    if (++count % 8 != 0) queue.submit(std::move(request), *this);
+  }
+  Queue& queue;
+  std::size_t count = 0;
+};
+
+template <class Queue>
+owned_task await_many(Queue& queue, const descriptor& file, int rounds, const std::stop_token& stop, long& before,
+                      long& after) {
+  asioq::asio_request request = write_of(queue, file, "x", 0);
+  for (int i = 0; i < 2 * rounds; ++i) {
+    if (i == rounds) before = news;
+    request = co_await queue.async_submit(std::move(request), stop);
+  }
+  after = news;
+}
+
+/// What has receivers, a coroutine and a descriptor.
+template <class Queue>
+void check_no_allocation_for_receivers(Queue& queue) {
+  const descriptor file = temp_file();
+  resubmitting receiver(queue);
+  static_cast<void>(queue.native_handle());
+  const auto round = [&] {
+    for (std::uint64_t i = 0; i < 50; ++i) {
+      if (i % 2 == 0)
+        queue.submit(write_back_of(queue, file, "x", i), receiver);
+      else
+        queue.submit(read_of(queue, file, 1, 0), receiver);
+      if (i % 7 == 0) static_cast<void>(queue.poll());
+      if (i % 11 == 0) static_cast<void>(queue.run_one());
+      if (i % 13 == 0) queue.cancel();
+    }
+    while (queue.run_one() != 0) {
+    }
+  };
+  {
+    std::list<asioq::asio_request> most;  // as many as may be out at the same time
+    for (int i = 0; i < 100; ++i) most.push_back(queue.get());
+  }
+  round();
+  long before = news;
+  for (int i = 0; i < 20; ++i) round();
+  CHECK(news - before == 0);
+  CHECK(receiver.count >= 21 * 50);
+
+  long after = -1;
+  const std::stop_source source;
+  const owned_task task = await_many(queue, file, 100, source.get_token(), before, after);
+  CHECK_FALSE(queue.wait());
+  CHECK(task.is_done());
+  CHECK(after - before == 0);
+}
+
+}  // namespace
+
+TEST_CASE("once warm, receivers, coroutines and event loops allocate nothing", "[allocation][completion]") {
+  for (const auto order : {asioq::execution_order::strict, asioq::execution_order::as_if_serial}) {
+    const asioq::queue_options options{.buffer_size = 512, .order = order};
+    asioq::basic_asio_queue<asioq::inline_executor> here{options};
+    check_no_allocation_for_receivers(here);
+    asioq::thread_pool pool{2};
+    asioq::basic_asio_queue<asioq::thread_pool::executor_type> there{pool.executor(), options};
+    check_no_allocation_for_receivers(there);
   }
 }

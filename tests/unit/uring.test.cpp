@@ -17,6 +17,7 @@
 
 #include "catch.hpp"
 #include "child.hpp"
+#include "readiness.hpp"
 #include "requests.hpp"
 
 using namespace asioq_test;
@@ -223,4 +224,108 @@ TEST_CASE("a read at the position is cut where read(2) cuts it", "[uring]") {
   while (!reading.completed) executor.wait_until(std::chrono::steady_clock::time_point::max());
   CHECK(reading.outcome == by_read);
   CHECK(::lseek(file.get(), 0, SEEK_CUR) == by_read);
+}
+
+TEST_CASE("the ring's descriptor is readable while poll would complete something", "[uring][event_loop]") {
+  if (no_uring()) return;
+  const pipe_ends pipe;
+  std::byte byte{};
+  asioq::uring_context ring{4};
+  const auto executor = ring.executor();
+  const int fd = executor.native_handle();
+  CHECK_FALSE(is_readable(fd));
+  for (int i = 0; i < 3; ++i) {
+    lone_operation reading(asioq::asio_op::read, pipe.read_end.get(), {&byte, 1}, asioq::current_position);
+    executor.start(reading);
+    CHECK(executor.native_handle() == fd);  // which submits it
+    CHECK_FALSE(is_readable(fd));
+    pipe.put("x");
+    CHECK(is_readable(fd, for_long));
+    CHECK_FALSE(reading.completed);
+    executor.poll();
+    CHECK(reading.completed);
+    CHECK_FALSE(is_readable(fd));
+  }
+}
+
+TEST_CASE("the ring's descriptor is kept readable while more ask for it than do not", "[uring][event_loop]") {
+  if (no_uring()) return;
+  const pipe_ends pipe;
+  std::byte byte{};
+  asioq::uring_context ring{4};
+  const auto executor = ring.executor();
+  const int fd = executor.native_handle();
+  for (int i = 0; i < 3; ++i) {
+    executor.keep_readable(true);
+    executor.keep_readable(true);
+    executor.keep_readable(false);
+    CHECK(is_readable(fd));
+    executor.poll();
+    CHECK(is_readable(fd));
+    CHECK(executor.native_handle() == fd);
+    CHECK(is_readable(fd));
+
+    // What keeps it readable is none of the operations that come to an end.
+    lone_operation reading(asioq::asio_op::read, pipe.read_end.get(), {&byte, 1}, asioq::current_position);
+    executor.start(reading);
+    executor.wait_until(std::chrono::steady_clock::now());
+    CHECK_FALSE(reading.completed);
+    CHECK(is_readable(fd));
+    executor.keep_readable(false);
+    CHECK_FALSE(is_readable(fd));
+    pipe.put("x");
+    while (!reading.completed) executor.wait_until(std::chrono::steady_clock::time_point::max());
+    CHECK(reading.outcome == 1);
+    CHECK_FALSE(is_readable(fd));
+  }
+  executor.keep_readable(true);  // and it may go with the ring
+}
+
+TEST_CASE("an operation is cancelled wherever it is", "[uring][cancel]") {
+  if (no_uring()) return;
+  const std::vector<pipe_ends> pipes(12);
+  std::vector<std::byte> bytes(pipes.size());
+  asioq::uring_context ring{2};
+  const auto executor = ring.executor();
+  const int fd = executor.native_handle();
+  for (int round = 0; round < 3; ++round) {
+    std::list<lone_operation> reads;
+    for (std::size_t i = 0; i < pipes.size(); ++i) {
+      reads.emplace_back(asioq::asio_op::read, pipes[i].read_end.get(), std::span(&bytes[i], 1),
+                         asioq::current_position);
+      executor.start(reads.back());
+    }
+    if (round == 1) executor.poll();
+    for (lone_operation& one : reads) executor.cancel(one);
+    for (const lone_operation& one : reads) CHECK_FALSE(one.completed);  // not before poll or wait_until
+    static_cast<void>(executor.native_handle());
+    const auto all_completed = [&] {
+      std::size_t count = 0;
+      for (const lone_operation& one : reads) count += one.completed ? 1 : 0;
+      return count == reads.size();
+    };
+    while (!all_completed()) {
+      REQUIRE(is_readable(fd, for_long));
+      executor.poll();
+    }
+    for (const lone_operation& one : reads) CHECK((one.outcome == -ECANCELED || one.outcome == -EINTR));
+    CHECK_FALSE(is_readable(fd));
+  }
+}
+
+TEST_CASE("an operation that is cancelled too late has its result", "[uring][cancel]") {
+  if (no_uring()) return;
+  const pipe_ends pipe;
+  std::byte byte{};
+  asioq::uring_context ring{4};
+  const auto executor = ring.executor();
+  lone_operation reading(asioq::asio_op::read, pipe.read_end.get(), {&byte, 1}, asioq::current_position);
+  executor.start(reading);
+  static_cast<void>(executor.native_handle());
+  pipe.put("x");
+  CHECK(is_readable(executor.native_handle(), for_long));
+  executor.cancel(reading);
+  while (!reading.completed) executor.wait_until(std::chrono::steady_clock::time_point::max());
+  CHECK(reading.outcome == 1);
+  CHECK_FALSE(is_readable(executor.native_handle()));
 }
