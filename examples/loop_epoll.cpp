@@ -1,5 +1,5 @@
 // Shows a queue in an event loop of one thread: epoll waits for a socket, a timer and finished requests.
-// A server writes what a client sends to a file, answers when it is there, and syncs the file when it has had nothing to do.
+// A server writes what a client sends to a file, answers when it is there, and syncs the file when it is idle.
 #include <asioq/asioq.hpp>
 
 #include <sys/epoll.h>

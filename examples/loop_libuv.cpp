@@ -1,5 +1,5 @@
-// Shows a queue in a libuv loop, which copies SOURCE to COPY, a few blocks at a time, while a timer goes on ticking. The
-// queue holds the loop only as long as requests are outstanding, so uv_run() returns at the end.
+// Shows a queue in a libuv loop, which copies SOURCE to COPY, a few blocks at a time, while a timer goes on ticking.
+// The queue holds the loop only while requests are outstanding, so uv_run() returns at the end.
 #include <uv.h>
 #include <asioq/asioq.hpp>
 
