@@ -44,8 +44,10 @@ class [[nodiscard]] async_submission final : public completion {
     if (record_ != nullptr) record_->receiver = nullptr;
   }
 
+  /// For `co_await`, as the next two: always false.
   [[nodiscard]] bool await_ready() const noexcept { return false; }
 
+  /// Submits the request; throws as `submit`.
   void await_suspend(std::coroutine_handle<> waiting) {
     waiting_ = waiting;
     record_ = request_.record_;
@@ -58,8 +60,10 @@ class [[nodiscard]] async_submission final : public completion {
     }
   }
 
+  /// The request, which has finished.
   [[nodiscard]] asio_request await_resume() noexcept { return std::move(result_); }
 
+  /// For the queue: resumes the coroutine.
   void finished(asio_request request) noexcept override {
     settle();
     result_ = std::move(request);

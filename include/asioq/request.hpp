@@ -78,8 +78,8 @@ class asio_request {
     prepare_transfer(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it, unless it is submitted with
-  /// a receiver. If it fails it comes back with its error and its data, and can be submitted again as it is.
+  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it, unless it is submitted
+  /// with a receiver. If it fails it comes back with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare_transfer(asio_op::write_back, fd, length, offset);
   }
