@@ -17,7 +17,7 @@
 #include <system_error>
 #include <utility>
 
-int failures = 0;
+static int failures = 0;
 
 /// A coroutine that begins at once and destroys itself at its end. The task types of other libraries will do as well.
 struct job {
@@ -36,15 +36,14 @@ struct job {
 };
 
 using file = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-file open_file(const std::string& path, const char* mode) {
+static file open_file(const std::string& path, const char* mode) {
   file opened{std::fopen(path.c_str(), mode), std::fclose};
   if (!opened) throw std::system_error(errno, std::system_category(), path);
   return opened;
 }
 
 // The path is a copy of the coroutine's own: what a reference refers to may be gone when it goes on.
-job copy(auto& queue, std::string path) {
+static job copy(auto& queue, std::string path) {
   const file from = open_file(path, "r");
   const file to = open_file(path + ".copy", "w");
   asioq::asio_request block = queue.get();
@@ -59,8 +58,9 @@ job copy(auto& queue, std::string path) {
   }
 }
 
-bool is_copied(const std::string& path) {
-  std::ifstream from(path), to(path + ".copy");
+static bool is_copied(const std::string& path) {
+  std::ifstream from(path);
+  std::ifstream to(path + ".copy");
   using bytes = std::istreambuf_iterator<char>;
   return std::equal(bytes(from), bytes(), bytes(to), bytes());
 }

@@ -1,9 +1,11 @@
-// Shows a queue in a libuv loop, which copies SOURCE to COPY, a few blocks at a time, while a timer goes on ticking. The
-// queue holds the loop only as long as requests are outstanding, so uv_run() returns at the end.
+// Shows a queue in a libuv loop, which copies SOURCE to COPY, a few blocks at a time, while a timer goes on ticking.
+// The queue holds the loop only while requests are outstanding, so uv_run() returns at the end.
 #include <uv.h>
 #include <asioq/asioq.hpp>
 
-#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <utility>
@@ -34,19 +36,19 @@ struct copy final : asioq::completion {
     if (--outstanding == 0) uv_unref(readable);
     if (request.error() && error == 0) error = request.error().value();
     if (error != 0 || (request.op() == asioq::asio_op::read && request.bytes_transferred() == 0)) return;
-    if (request.op() == asioq::asio_op::write) return read_next(std::move(request));
-    request.prepare_write(to, request.bytes_transferred(), request.offset());
-    submit(std::move(request));  // the same buffer
+    if (request.op() == asioq::asio_op::read) {
+      request.prepare_write(to, request.bytes_transferred(), request.offset());  // of the same buffer
+      submit(std::move(request));
+    } else {
+      read_next(std::move(request));
+    }
   }
 };
 
 int main(int argc, char** argv) {
-  std::FILE* source = argc == 3 ? std::fopen(argv[1], "r") : nullptr;
-  std::FILE* target = source != nullptr ? std::fopen(argv[2], "w") : nullptr;
-  if (target == nullptr) {
-    std::perror(argc == 3 ? argv[source == nullptr ? 1 : 2] : "loop_libuv SOURCE COPY");
-    return 1;
-  }
+  const int from = argc == 3 ? ::open(argv[1], O_RDONLY) : -1;
+  const int to = from >= 0 ? ::open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+  if (to < 0) return std::fputs("loop_libuv SOURCE COPY: both must be files that can be opened\n", stderr), 1;
 
   uv_loop_t* loop = uv_default_loop();
   asioq::asio_queue queue{{.buffer_size = block_size}};
@@ -64,7 +66,7 @@ int main(int argc, char** argv) {
   uv_timer_start(&timer, [](uv_timer_t*) { ++ticks; }, 0, 1);
   uv_unref(reinterpret_cast<uv_handle_t*>(&timer));
 
-  copy its(queue, handle, ::fileno(source), ::fileno(target));
+  copy its(queue, handle, from, to);
   for (int i = 0; i < 4; ++i) its.read_next(queue.get());
   uv_run(loop, UV_RUN_DEFAULT);
   const int ticks_then = ticks;
@@ -72,9 +74,8 @@ int main(int argc, char** argv) {
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), nullptr);
   uv_run(loop, UV_RUN_DEFAULT);
 
-  std::fseek(source, 0, SEEK_END);
-  std::fseek(target, 0, SEEK_END);
-  std::printf("%ld bytes copied while the timer ticked %d times\n", std::ftell(target), ticks_then);
+  const auto size = static_cast<long>(::lseek(to, 0, SEEK_END));
+  std::printf("%ld bytes copied while the timer ticked %d times\n", size, ticks_then);
   if (its.error != 0) std::fprintf(stderr, "loop_libuv: %s\n", uv_strerror(-its.error));
-  return its.error == 0 && std::ftell(source) == std::ftell(target) ? 0 : 1;
+  return its.error == 0 && ::lseek(from, 0, SEEK_END) == size ? 0 : 1;
 }

@@ -19,15 +19,17 @@ namespace asioq {
 /// it has finished.
 ///
 /// It is for any type of coroutine, allocates nothing and starts no thread. The coroutine is resumed on the thread of
-/// the queue's owner, inside a call that delivers; see `completion`. So it runs there, and may call what `finished` may.
+/// the queue's owner, inside a call that delivers; see `completion`. So it runs there, and may call what
+/// `finished` may.
 ///
 /// **Errors.** If submitting throws, `co_await` throws that, and the caller keeps the request. How the operation itself
 /// went is in the handle that `co_await` returns.
 ///
-/// **Lifetime.** A suspended coroutine may be destroyed, on the owner's thread. Its request goes on, and recycles itself
-/// when it has finished. If it fails in a way that may lose data, `queue_options::on_lost_failure` is called with it, or
-/// a message is printed. The queue must not be destroyed before the coroutine has been, or has been resumed, which
-/// its destructor does.
+/// **Lifetime.** A suspended coroutine may be destroyed, on the owner's thread. Its request goes on, and recycles
+/// itself when it has finished. So its descriptor must stay open, which one that the frame closes does not. If it fails
+/// in a way that may lose data, `queue_options::on_lost_failure` is called with it, or a message is printed. The
+/// queue's destructor resumes the coroutines that still wait, and there `async_submit` throws as `submit` does. So what
+/// their frames use must outlive the queue.
 ///
 /// **Stopping.** If the token given to `async_submit` is asked to stop, on any thread, before the operation has begun,
 /// the request comes back in its turn, with `std::errc::operation_canceled` and its data. An operation that has begun
@@ -42,8 +44,10 @@ class [[nodiscard]] async_submission final : public completion {
     if (record_ != nullptr) record_->receiver = nullptr;
   }
 
+  /// For `co_await`, as the next two: always false.
   [[nodiscard]] bool await_ready() const noexcept { return false; }
 
+  /// Submits the request; throws as `submit`.
   void await_suspend(std::coroutine_handle<> waiting) {
     waiting_ = waiting;
     record_ = request_.record_;
@@ -56,8 +60,10 @@ class [[nodiscard]] async_submission final : public completion {
     }
   }
 
+  /// The request, which has finished.
   [[nodiscard]] asio_request await_resume() noexcept { return std::move(result_); }
 
+  /// For the queue: resumes the coroutine.
   void finished(asio_request request) noexcept override {
     settle();
     result_ = std::move(request);

@@ -28,11 +28,12 @@ namespace asioq {
 /// - `describe(fd)`, which is optional, const and noexcept, returns the `file_facts` of a descriptor that is not one of
 ///   this machine's files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs). For
 ///   a number that means no file it returns a stream that is none of its files; the operation completes with -EBADF.
-/// - `cancel(operation)`, which is optional and noexcept, asks to end an operation that has been started. It may come to
-///   its end all the same. It is completed as any other, inside `poll` or `wait_until`, with what was done of it, or
+/// - `cancel(operation)`, which is optional and noexcept, asks to end an operation that has been started. It may come
+///   to its end all the same. It is completed as any other, inside `poll` or `wait_until`, with what was done of it, or
 ///   with -ECANCELED or -EINTR.
 /// - `native_handle()`, which is optional, begins what was kept, and returns a descriptor that is readable while `poll`
-///   would complete something. It may throw. Without it a queue has no `native_handle()`.
+///   would complete something. It completes nothing, and may throw. A queue that has been asked for its descriptor
+///   calls it at the end of each call that leaves nothing to find. Without it a queue has no `native_handle()`.
 /// - `keep_readable(bool)`, which is optional and noexcept, comes with it: while more calls had true than false, the
 ///   descriptor stays readable. A queue asks for it when a call has left something to collect or to deliver, or another
 ///   queue's `poll` has completed its operation. Without it an event loop must serve one queue only, and go on until it

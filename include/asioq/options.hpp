@@ -47,6 +47,9 @@ struct queue_options {
   /// data, and may be moved from to keep them. It must not throw. `submit` throws meanwhile. If this is empty, the
   /// destructor prints a message to stderr and, unless the program already knows of a failure (see
   /// `~basic_asio_queue`), calls `std::terminate()`.
+  ///
+  /// A call that delivers also calls it, or prints the message, for the request of a coroutine that has been destroyed
+  /// (see `async_submission`).
   std::function<void(asio_request&)> on_lost_failure = {};
   /// How many requests the queue makes at most, idle ones included; 0 means no limit. Beyond it `get()` throws
   /// `std::errc::not_enough_memory` and `try_get()` returns an empty handle.

@@ -28,7 +28,8 @@ namespace asioq {
 /// Carries out file operations asynchronously and in the order of their submission, with recycled, aligned buffers.
 ///
 /// Take a request with `get()`, prepare it, `submit()` it, collect it with one of the waits; destroying the handle
-/// recycles its buffer. A write-back needs no collecting unless it fails.
+/// recycles its buffer. A write-back needs no collecting unless it fails. Or submit it with a receiver, which gets it
+/// inside `poll`, `run_one` or a wait: see `completion`, and `async_submit` for coroutines.
 ///
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
 /// order, whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the
@@ -46,9 +47,9 @@ namespace asioq {
 ///
 /// **Threads.** A queue has one owner: all members are for one thread at a time (asserted where assertions are on).
 /// Another thread may take over if the program synchronises that. Operations run on the executor. A call that blocks
-/// (`wait`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself, on the
-/// owner's thread, if no task has begun them. So these calls never wait for an executor that is busy with something
-/// else. The timed waits carry out nothing: while the executor is busy they may return empty.
+/// (`wait`, `run_one`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself,
+/// on the owner's thread, if no task has begun them. So these calls never wait for an executor that is busy with
+/// something else. The timed waits carry out nothing: while the executor is busy they may return empty.
 ///
 /// An executor that runs tasks inside `execute` (`inline_executor`, for one) is the exception to "does not block".
 /// There the call that hands over a task carries out requests: `submit`, and at times `try_wait` and the timed waits.
@@ -192,10 +193,10 @@ class basic_asio_queue {
   /// A descriptor for poll(2), epoll(7) and every event loop: readable, level-triggered, while `poll()` or `try_wait()`
   /// would find something. Call either when it is readable. Do not read from it, write to it or close it.
   ///
-  /// On executors of tasks it is an eventfd(2), made now if it is the first time. It is written to at most once for each
-  /// time that the owner has found nothing, and only for what can be delivered or collected, not for a request that is
-  /// done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring have in common:
-  /// call `poll()` of each. On another `io_executor` see there.
+  /// On executors of tasks it is an eventfd(2), made now if it is the first time. It is written to at most once for
+  /// each time that the owner has found nothing, and only for what can be delivered or collected, not for a request
+  /// that is done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring have
+  /// in common: call `poll()` of each. On another `io_executor` see there.
   ///
   /// Once the program has asked for it, each call of the owner leaves the descriptor in the right state, and nothing
   /// prepared and not submitted. That costs a call some nanoseconds, or a system call. It is valid until the queue (the
@@ -220,7 +221,8 @@ class basic_asio_queue {
   /// What has begun goes on to its end. An `io_executor` that can `cancel` is asked to end it: io_uring ends transfers
   /// of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and what they had
   /// transferred. Under `failure_policy::hold` only the latter count as failures. Requests submitted later are not
-  /// concerned. A queue that is destroyed after this waits for what has begun, no longer.
+  /// concerned. A cancelled write-back without a receiver has to be collected as one that failed, or is a loss. A queue
+  /// that is destroyed after this waits for what has begun, no longer.
   void cancel() { core_.cancel(); }
 
   /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end

@@ -27,8 +27,8 @@ class queue_core;
 /// The owner of one request and its buffer while the queue does not have them; move-only, empty when moved from.
 ///
 /// It comes from `get()` of a queue, is prepared, goes to `submit()` of the same queue and comes back from one of its
-/// waits. Destroying it recycles the buffer: on any thread, and also after the queue is gone (the memory is freed then,
-/// with the queue's allocator, which must still work). One handle is for one thread at a time.
+/// waits, or to its receiver. Destroying it recycles the buffer: on any thread, and also after the queue is gone (the
+/// memory is freed then, with the queue's allocator, which must still work). One handle is for one thread at a time.
 ///
 /// Every member that needs a request throws `std::invalid_argument` on an empty handle. None allocates; all are O(1).
 class asio_request {
@@ -78,8 +78,8 @@ class asio_request {
     prepare_transfer(asio_op::write, fd, length, offset);
   }
 
-  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it. If it fails it comes back
-  /// from a wait with its error and its data, and can be submitted again as it is.
+  /// As `prepare_write`, but on success the request recycles itself, and no wait returns it, unless it is submitted
+  /// with a receiver. If it fails it comes back with its error and its data, and can be submitted again as it is.
   void prepare_write_back(int fd, std::size_t length, std::uint64_t offset = current_position) {
     prepare_transfer(asio_op::write_back, fd, length, offset);
   }
@@ -136,7 +136,8 @@ class asio_request {
   [[nodiscard]] void* user_data() const { return record().user_data; }
 
   /// How it went: empty on success and before the request has run, else an errno value in `std::system_category()`.
-  /// `std::errc::operation_canceled` means that it was not carried out; see `failure_policy::hold`.
+  /// `std::errc::operation_canceled` means that it was not carried out, or not to its end: see `failure_policy::hold`,
+  /// `cancel()` of the queue, and `async_submission`.
   [[nodiscard]] std::error_code error() const { return {record().error, std::system_category()}; }
   /// Bytes transferred, also those before an error.
   [[nodiscard]] std::size_t bytes_transferred() const { return record().transferred; }

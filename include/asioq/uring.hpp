@@ -40,8 +40,8 @@ namespace asioq {
 /// submits several with one system call, when 8 are waiting or when one of its queues waits or polls. Early submission
 /// gains nothing while the kernel completes every operation inside that call, as it does from the page cache. Until
 /// that changes the context waits for 64 operations, and a read does not begin at once. The context takes in
-/// completions only inside calls of the owner (`wait`, `try_wait`, `sync`, a `submit` that has to wait). What they
-/// unblock begins there.
+/// completions only inside calls of the owner (`poll`, `run_one`, the waits, `sync`, a `submit` that has to wait). What
+/// they unblock begins there.
 ///
 /// **Cancelled operations.** The kernel cancels an operation that needs one of the kernel's own threads if it cannot
 /// start one (RLIMIT_NPROC, a pids cgroup), and operations of a thread that exits. The user never sees this: the next
