@@ -112,9 +112,9 @@ class program final : public observer, asioq::completion {
     operations_ = 3 + random_.below(9);
     is_never_inside_ = pool_.how == manner::workers || pool_.how == manner::starving || pool_.how == manner::stuck;
     stalls_ = random_.one_in(2);
-    receives_ = random_.one_in(2);
     loops_ = random_.one_in(2);
     cancels_ = random_.one_in(4);
+    receives_ = cancels_ || random_.one_in(2);
     make_files();
     model_.emplace(the_system, options_.on_failure);
     schedule::set_description([](const void* its) { static_cast<const program*>(its)->describe(); }, this);
@@ -301,7 +301,10 @@ class program final : public observer, asioq::completion {
   }
 
   void operate(queue_type& queue) {
-    if (loops_ && random_.one_in(6)) return run_loop(queue);
+    if (loops_ && random_.one_in(5)) {
+      for (auto rounds = 1 + random_.below(3); rounds != 0; --rounds) run_loop(queue);
+      return;
+    }
     if (cancels_ && random_.one_in(10)) return cancel(queue);
     if (receives_ && random_.one_in(8)) return random_.one_in(2) ? run_one(queue) : static_cast<void>(poll(queue));
     switch (is_about_sizes_ && random_.below(4) != 0 ? 15 : random_.below(16)) {
@@ -453,9 +456,12 @@ class program final : public observer, asioq::completion {
     its.sequence = submitted_;
     its.has_receiver = receives_ && random_.one_in(2);
     const bool is_awaited = its.has_receiver && random_.one_in(2);
-    if (is_awaited && cancels_ && random_.one_in(2)) {
+    if (is_awaited && cancels_) {
       its.stop = std::stop_source();
-      to_stop_.push_back(&its);
+      if (random_.one_in(3))
+        stop_before_submitting(its);
+      else
+        to_stop_.push_back(&its);
     }
     if (its.what == operation::write) its.text.assign(reinterpret_cast<const char*>(its.buffer), its.length);
     plan(its);
@@ -959,6 +965,11 @@ class program final : public observer, asioq::completion {
       const asioq::asio_request last = std::move(bag_.back());
       bag_.pop_back();
     }
+  }
+
+  void stop_before_submitting(request_record& its) {
+    its.is_asked_to_stop = its.stop.request_stop();
+    its.must_not_begin = is_strict() || is_transfer(its.what);
   }
 
   /// Asks a request to stop, whose coroutine waits for it.

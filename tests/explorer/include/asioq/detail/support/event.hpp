@@ -24,6 +24,9 @@ class event {
 
   void signal() noexcept {
     life_.check("signal");
+    // Now and then it takes long, so that another party signals meanwhile.
+    if (asioq_explorer::schedule::choose(4) == 0)
+      for (auto steps = asioq_explorer::schedule::choose(32); steps != 0; --steps) asioq_explorer::schedule::yield();
     asioq_explorer::schedule::point("signal", this);
     life_.check("signal");
     ++value_;
