@@ -223,8 +223,8 @@ class queue_core {
     call(const call&) = delete;
     call& operator=(const call&) = delete;
     ~call() {
-      // The call that delivers says it in the end.
-      if (core_.has_handle_ && !core_.is_delivering_) core_.say_readiness();
+      if (core_.has_handle_) [[unlikely]]
+        core_.say_readiness();
     }
 
     void pause() noexcept { guard_.pause(); }
@@ -305,7 +305,8 @@ class queue_core {
   }
 
   /// Has `native_handle()` say whether a call would find something.
-  void say_readiness() noexcept {
+  [[gnu::noinline]] void say_readiness() noexcept {
+    if (is_delivering_) return;  // the call that delivers says it in the end
     do {
       harvest();
       if (ledger_.has_collectable() || ledger_.has_deliverable()) {
@@ -326,7 +327,11 @@ class queue_core {
   }
 
   void throw_if_write_back_failed() {
-    if (ledger_.failed_write_backs() == 0) return;
+    if (ledger_.failed_write_backs() != 0) [[unlikely]]
+      throw_write_back_error();
+  }
+
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_write_back_error() {
     const request_record& oldest = ledger_.oldest_failed_write_back();
     // Made before anything counts as reported: it may throw std::bad_alloc instead.
     const write_back_error error({oldest.error, std::system_category()}, oldest.fd, oldest.offset, oldest.length);
