@@ -17,7 +17,8 @@
 #include <system_error>
 #include <utility>
 
-static int failures = 0;
+namespace {
+int failures = 0;
 
 /// A coroutine that begins at once and destroys itself at its end. The task types of other libraries will do as well.
 struct job {
@@ -36,14 +37,14 @@ struct job {
 };
 
 using file = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-static file open_file(const std::string& path, const char* mode) {
+file open_file(const std::string& path, const char* mode) {
   file opened{std::fopen(path.c_str(), mode), std::fclose};
   if (!opened) throw std::system_error(errno, std::system_category(), path);
   return opened;
 }
 
 // The path is a copy of the coroutine's own: what a reference refers to may be gone when it goes on.
-static job copy(auto& queue, std::string path) {
+job copy(auto& queue, std::string path) {
   const file from = open_file(path, "r");
   const file to = open_file(path + ".copy", "w");
   asioq::asio_request block = queue.get();
@@ -58,12 +59,14 @@ static job copy(auto& queue, std::string path) {
   }
 }
 
-static bool is_copied(const std::string& path) {
+bool is_copied(const std::string& path) {
   std::ifstream from(path);
   std::ifstream to(path + ".copy");
   using bytes = std::istreambuf_iterator<char>;
   return std::equal(bytes(from), bytes(), bytes(to), bytes());
 }
+
+}  // namespace
 
 int main(int argc, char** argv) {
 #ifdef WITH_URING
@@ -74,7 +77,6 @@ int main(int argc, char** argv) {
   asioq::basic_asio_queue<decltype(io)::executor_type> queue{io.executor(),
                                                              {.order = asioq::execution_order::as_if_serial}};
   for (int i = 1; i < argc; ++i) copy(queue, argv[i]);
-  while (queue.run_one() > 0) {  // resumes the one whose block has been read or written
-  }
+  while (queue.run_one() > 0) continue;  // resumes the coroutine whose block has been read or written
   return failures == 0 && std::all_of(argv + 1, argv + argc, is_copied) ? 0 : 1;
 }

@@ -20,11 +20,13 @@ struct detached {  // a coroutine that begins at once and destroys itself at its
   };
 };
 
-class file_queue {  // for an io_context that one thread runs
+class file_queue {       // for an io_context that one thread runs
+  int outstanding_ = 0;  // first, as what the queue's destructor resumes uses it
+
  public:
-  explicit file_queue(asio::io_context& context) : readable_(context, queue_.native_handle()) {}
+  asioq::asio_queue queue;
+  explicit file_queue(asio::io_context& context) : readable_(context, queue.native_handle()) {}
   ~file_queue() { readable_.release(); }  // Asio must not close the queue's descriptor
-  asioq::asio_request get() { return queue_.get(); }
 
   template <class Token>
   auto async_submit(asioq::asio_request request, Token&& token) {
@@ -40,7 +42,7 @@ class file_queue {  // for an io_context that one thread runs
     auto slot = asio::get_associated_cancellation_slot(handler);
     if (slot.is_connected()) slot.assign([stop](asio::cancellation_type) mutable { stop.request_stop(); });
     if (outstanding_++ == 0) watch();
-    auto done = co_await queue_.async_submit(std::move(request), stop.get_token());
+    auto done = co_await queue.async_submit(std::move(request), stop.get_token());
     --outstanding_;
     slot.clear();
     // Outside of poll(), where the handler may call everything.
@@ -51,13 +53,11 @@ class file_queue {  // for an io_context that one thread runs
   void watch() {
     readable_.async_wait(asio::posix::stream_descriptor::wait_read, [this](std::error_code error) {
       if (error) return;  // the file_queue may be gone
-      queue_.poll();
+      queue.poll();
       if (outstanding_ > 0) watch();
     });
   }
 
-  int outstanding_ = 0;
-  asioq::asio_queue queue_;
   asio::posix::stream_descriptor readable_;
 };
 
@@ -68,16 +68,15 @@ int main() {
   file_queue files(context);
   std::size_t size = 0;
   const auto receive = [&]() -> asio::awaitable<void> {
-    auto request = files.get();
+    auto request = files.queue.get();
     request.prepare_read(ends[0], 100);
-    request = co_await files.async_submit(std::move(request), asio::use_awaitable);
-    size = request.bytes_transferred();
+    size = (co_await files.async_submit(std::move(request), asio::use_awaitable)).bytes_transferred();
   };
   asio::co_spawn(context, receive, asio::detached);
   context.poll();  // the request has been submitted, and waits for the pipe
   asio::cancellation_signal cancel;
   bool is_cancelled = false;
-  auto second = files.get();
+  auto second = files.queue.get();
   second.prepare_read(ends[0], 100);
   files.async_submit(std::move(second), asio::bind_cancellation_slot(cancel.slot(), [&](asioq::asio_request done) {
                        is_cancelled = done.error() == std::errc::operation_canceled;

@@ -69,13 +69,11 @@ int main(int argc, char** argv) {
   copy its(queue, handle, from, to);
   for (int i = 0; i < 4; ++i) its.read_next(queue.get());
   uv_run(loop, UV_RUN_DEFAULT);
-  const int ticks_then = ticks;
+  const auto size = static_cast<long>(::lseek(to, 0, SEEK_END));
+  std::printf("%ld bytes copied while the timer ticked %d times\n", size, ticks);
   uv_close(handle, nullptr);  // before the queue closes the descriptor
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), nullptr);
   uv_run(loop, UV_RUN_DEFAULT);
-
-  const auto size = static_cast<long>(::lseek(to, 0, SEEK_END));
-  std::printf("%ld bytes copied while the timer ticked %d times\n", size, ticks_then);
   if (its.error != 0) std::fprintf(stderr, "loop_libuv: %s\n", uv_strerror(-its.error));
   return its.error == 0 && ::lseek(from, 0, SEEK_END) == size ? 0 : 1;
 }
