@@ -316,7 +316,10 @@ class program final : public observer, asioq::completion {
         break;
       case 1:
         wait(queue);
-        if (random_.one_in(3)) do_something_else(queue);
+        if (pool_.refuses && loops_)
+          run_loop(queue);  // what the owner has not been able to leave to the executor
+        else if (random_.one_in(3))
+          do_something_else(queue);
         break;
       case 2:
         try_wait(queue);
@@ -517,12 +520,12 @@ class program final : public observer, asioq::completion {
   errand run_errand(queue_type& queue, asioq::asio_request& request, std::stop_token stop, std::exception_ptr& thrown) {
     asioq::asio_request done;
     try {
-      done = co_await queue.async_submit(std::move(request), std::move(stop));
+      auto submission = queue.async_submit(std::move(request), std::move(stop));
+      done = co_await submission;
+      receive(std::move(done));
     } catch (...) {
       thrown = std::current_exception();
-      co_return;
     }
-    receive(std::move(done));
   }
 
   void finished(asioq::asio_request request) noexcept override { receive(std::move(request)); }
@@ -708,9 +711,12 @@ class program final : public observer, asioq::completion {
     const bool is_sure = !pool_.refuses && is_sure_ && count_abandoned() == 0;
     if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
     const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
-    const bool is_readable = schedule::wait_until(
-        "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
-        all);
+    bool is_readable = false;
+    do {
+      is_readable = schedule::wait_until(
+          "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
+          schedule::now() + schedule::very_long);
+    } while (!is_readable && taken_ != its.signals_by_others());
     needs_ = all;
     if (!is_readable) {
       const schedule::in_one_step nobody_else;
@@ -951,6 +957,8 @@ class program final : public observer, asioq::completion {
                    !self.sources_to_stop_.empty();
           },
           this);
+      if (!to_stop_.empty())
+        for (auto steps = schedule::choose(64); steps != 0; --steps) schedule::yield();
       if (!to_stop_.empty()) stop(*to_stop_[schedule::choose(to_stop_.size())]);
       if (!sources_to_stop_.empty()) {
         const schedule::in_one_step at_once;  // as its callbacks end before their destructors do
