@@ -2,6 +2,10 @@
 // whether all goes as it must. The headers are the library's own; only what threads share is made of points of the
 // schedule (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, else 1.
 //
+// With a descriptor of an event loop: the owner misses nothing if it sleeps on it; it is written to at most once for each
+// time that the owner has found nothing, and only for what comes back; and if it is readable there is something, unless
+// a worker was about to write to it, or to tell of a failure, when the owner last looked.
+//
 // Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
 // greater by one. With a few schedules each program is run.
 #include <asioq/completion.hpp>
@@ -707,7 +711,7 @@ class program final : public observer, asioq::completion {
       const owner_call call(*this, queue, false);
       descriptor_ = queue.native_handle();
     }
-    // A worker may have been about to make the descriptor readable, or to tell of a failure, when the owner last looked.
+    // When the owner last looked, a worker may have been about to make the descriptor readable or to tell of a failure.
     const bool is_sure = !pool_.refuses && is_sure_ && count_abandoned() == 0;
     if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
     const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
@@ -763,8 +767,8 @@ class program final : public observer, asioq::completion {
     }
   }
 
-  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish: the last of
-  /// these must be one that comes back. A failure makes it readable, too.
+  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish. The last
+  /// of these must be one that comes back. A failure makes it readable, too.
   void check_taken(std::uint64_t target) {
     const schedule::in_one_step nobody_else;
     const std::uint64_t finished = queue_->completed_through();
