@@ -2,6 +2,10 @@
 // whether all goes as it must. The headers are the library's own; only what threads share is made of points of the
 // schedule (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, else 1.
 //
+// With a descriptor of an event loop: the owner misses nothing if it sleeps on it; it is written to at most once for each
+// time that the owner has found nothing, and only for what comes back; and if it is readable there is something, unless
+// a worker was about to write to it, or to tell of a failure, when the owner last looked.
+//
 // Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
 // greater by one. With a few schedules each program is run.
 #include <asioq/completion.hpp>
@@ -316,7 +320,10 @@ class program final : public observer, asioq::completion {
         break;
       case 1:
         wait(queue);
-        if (random_.one_in(3)) do_something_else(queue);
+        if (pool_.refuses && loops_)
+          run_loop(queue);  // what the owner has not been able to leave to the executor
+        else if (random_.one_in(3))
+          do_something_else(queue);
         break;
       case 2:
         try_wait(queue);
@@ -518,12 +525,12 @@ class program final : public observer, asioq::completion {
   errand run_errand(queue_type& queue, asioq::asio_request& request, std::stop_token stop, std::exception_ptr& thrown) {
     asioq::asio_request done;
     try {
-      done = co_await queue.async_submit(std::move(request), std::move(stop));
+      auto submission = queue.async_submit(std::move(request), std::move(stop));
+      done = co_await submission;
+      receive(std::move(done));
     } catch (...) {
       thrown = std::current_exception();
-      co_return;
     }
-    receive(std::move(done));
   }
 
   void finished(asioq::asio_request request) noexcept override { receive(std::move(request)); }
@@ -705,13 +712,16 @@ class program final : public observer, asioq::completion {
       const owner_call call(*this, queue, false);
       descriptor_ = queue.native_handle();
     }
-    // A worker may have been about to make the descriptor readable, or to tell of a failure, when the owner last looked.
+    // When the owner last looked, a worker may have been about to make the descriptor readable or to tell of a failure.
     const bool is_sure = !pool_.refuses && is_sure_ && count_abandoned() == 0;
     if (stalls_ && is_exact() && is_strict()) needs_ = next_to_come_back();
     const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
-    const bool is_readable = schedule::wait_until(
-        "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
-        all);
+    bool is_readable = false;
+    do {
+      is_readable = schedule::wait_until(
+          "poll", [](const void* one) { return static_cast<const asioq::detail::event*>(one)->is_readable(); }, &its,
+          schedule::now() + schedule::very_long);
+    } while (!is_readable && taken_ != its.signals_by_others());
     needs_ = all;
     if (!is_readable) {
       const schedule::in_one_step nobody_else;
@@ -758,8 +768,8 @@ class program final : public observer, asioq::completion {
     }
   }
 
-  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish: the last of
-  /// these must be one that comes back. A failure makes it readable, too.
+  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish. The last
+  /// of these must be one that comes back. A failure makes it readable, too.
   void check_taken(std::uint64_t target) {
     const schedule::in_one_step nobody_else;
     const std::uint64_t finished = queue_->completed_through();
@@ -952,6 +962,8 @@ class program final : public observer, asioq::completion {
                    !self.sources_to_stop_.empty();
           },
           this);
+      if (!to_stop_.empty())
+        for (auto steps = schedule::choose(64); steps != 0; --steps) schedule::yield();
       if (!to_stop_.empty()) stop(*to_stop_[schedule::choose(to_stop_.size())]);
       if (!sources_to_stop_.empty()) {
         const schedule::in_one_step at_once;  // as its callbacks end before their destructors do

@@ -134,6 +134,7 @@ struct fiber {
   const void* object = nullptr;
   bool is_timed = false;  // or if the schedule says that the deadline has come
   std::uint64_t deadline = 0;
+  std::uint64_t timed_out_alone = 0;
   std::uint64_t priority = 0;
   bool must_not_sleep = false;
   // The last reads of the same object, with nothing between them.
@@ -173,7 +174,6 @@ std::uint64_t goes_on = 0;             // strategy::walk: of 16 points, at so ma
 std::array<std::uint64_t, 4> changes;  // strategy::priorities: the steps at which the running fiber gets the lowest
 std::uint64_t lowest = 0;
 std::uint64_t step_count = 0;
-std::uint64_t alone_count = 0;
 std::uint64_t time_now = 0;
 int holds_points = 0;
 
@@ -304,8 +304,9 @@ fiber& choose_next() noexcept {
   }
   if (count == 0) {
     if (timed_count == 0) schedule::found("nobody can go on");
-    ++alone_count;
-    return *timed[source.below(timed_count)];
+    fiber& next = *timed[source.below(timed_count)];
+    ++next.timed_out_alone;
+    return next;
   }
   if (how_to_choose == strategy::walk) return *able[count == 1 ? 0 : source.below(count)];
   return **std::max_element(able.begin(), able.begin() + count,
@@ -373,7 +374,7 @@ void begin(std::uint64_t seed, strategy how) {
   lowest = std::uint64_t{1} << 40U;
   const std::uint64_t steps_to_come = std::uint64_t{64} << source.below(6);
   for (std::uint64_t& one : changes) one = source.one_in(4) ? 0 : source.below(steps_to_come);
-  step_count = alone_count = 0;
+  step_count = 0;
   event_count = 0;
   time_now = 1'000'000'000;
 }
@@ -476,7 +477,7 @@ bool sleeps(const char* name) noexcept {
   return false;
 }
 
-std::uint64_t timed_out_alone() noexcept { return alone_count; }
+std::uint64_t timed_out_alone() noexcept { return current->timed_out_alone; }
 
 std::uint64_t now() noexcept { return time_now += source.one_in(16) ? 30'000 : 500; }
 

@@ -108,7 +108,10 @@ bool wait_until(const char* what, condition holds, const void* object, std::uint
 /// Whether the fiber of that name sleeps: it waits for something that has not come.
 bool sleeps(const char* name) noexcept;
 
-/// How many waits have ended at their deadline when nobody else could go on.
+/// Nanoseconds to a deadline that is far away.
+inline constexpr std::uint64_t very_long = 1'000'000'000'000'000;
+
+/// How many waits of this fiber have ended at their deadline when nobody else could go on.
 std::uint64_t timed_out_alone() noexcept;
 
 /// The time, in nanoseconds. It goes on by itself, sometimes by much.

@@ -10,8 +10,8 @@
 
 namespace asioq::detail {
 
-/// How a dispatcher wakes its queue's owner, which sleeps on a semaphore or, in an event loop, on a descriptor. An owner
-/// sleeps nowhere else.
+/// How a dispatcher wakes its queue's owner, which sleeps on a semaphore or, in an event loop, on a descriptor. An
+/// owner sleeps nowhere else.
 ///
 /// The owner arms it with the count that `finished` has to reach, then looks again whether it still has to sleep, then
 /// sleeps or disarms. A party that finishes requests publishes the new count, then tells. All four accesses (arm, look;
@@ -19,8 +19,8 @@ namespace asioq::detail {
 /// read-modify-write takes the target out of the word, once. The party that takes it releases the token or, if it is
 /// the owner, needs none, so no token is lost or left over.
 ///
-/// With the descriptor it is the same: it is armed for the descriptor each time the owner leaves its queue and has found
-/// nothing there. The party that takes the target makes the descriptor readable, so it does that at most once until the
+/// With the descriptor it is the same: it is armed for the descriptor each time the owner leaves its queue and has
+/// found nothing there. The party that takes the target makes the descriptor readable, so it does that at most once until the
 /// owner has found nothing again. The owner takes an armed target back before it sleeps on the semaphore.
 class wake {
  public:
@@ -83,8 +83,8 @@ class wake {
     wake_if([&](std::uint64_t target) { return failed || finished >= (target & ~by_descriptor); });
   }
 
-  /// Another party: wakes the owner, if it sleeps on the semaphore, since no other thread may carry out its requests. An
-  /// owner in an event loop would not carry them out.
+  /// Another party: wakes the owner, if it sleeps on the semaphore, since no other thread may carry out its requests.
+  /// An owner in an event loop would not carry them out.
   void tell_anyway() noexcept {
     wake_if([](std::uint64_t target) { return target < by_descriptor; });
   }

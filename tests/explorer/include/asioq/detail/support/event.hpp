@@ -24,13 +24,18 @@ class event {
 
   void signal() noexcept {
     life_.check("signal");
-    // Now and then it takes long, so that another party signals meanwhile.
-    if (asioq_explorer::schedule::choose(4) == 0)
-      for (auto steps = asioq_explorer::schedule::choose(32); steps != 0; --steps) asioq_explorer::schedule::yield();
+    // Now and then that of a worker takes until another party signals, too, or until nothing else can happen.
+    ++signalling_;
+    if (std::string_view(asioq_explorer::schedule::name()).starts_with("worker") &&
+        asioq_explorer::schedule::choose(3) == 0)
+      asioq_explorer::schedule::wait_until(
+          "a slow signal", [](const void* its) { return static_cast<const event*>(its)->signalling_ > 1; }, this,
+          asioq_explorer::schedule::now() + asioq_explorer::schedule::very_long);
     asioq_explorer::schedule::point("signal", this);
     life_.check("signal");
     ++value_;
     ++signals_;
+    --signalling_;
     if (std::string_view(asioq_explorer::schedule::name()) != "owner") ++signals_by_others_;
     asioq_explorer::schedule::point("after it", this);
   }
@@ -55,6 +60,7 @@ class event {
   int descriptor_ = 0;
   std::uint64_t value_ = 0;  // as that of an eventfd
   std::size_t signals_ = 0;
+  std::size_t signalling_ = 0;  // parties that are about to signal
   std::size_t signals_by_others_ = 0;
 };
 
