@@ -60,12 +60,10 @@ job copy(auto& queue, std::string path) {
 }
 
 bool is_copied(const std::string& path) {
-  std::ifstream from(path);
-  std::ifstream to(path + ".copy");
+  std::ifstream from(path), to(path + ".copy");
   using bytes = std::istreambuf_iterator<char>;
   return std::equal(bytes(from), bytes(), bytes(to), bytes());
 }
-
 }  // namespace
 
 int main(int argc, char** argv) {
