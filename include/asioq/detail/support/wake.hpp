@@ -20,8 +20,8 @@ namespace asioq::detail {
 /// the owner, needs none, so no token is lost or left over.
 ///
 /// With the descriptor it is the same: it is armed for the descriptor each time the owner leaves its queue and has
-/// found nothing there. The party that takes the target makes the descriptor readable, so it does that at most once until the
-/// owner has found nothing again. The owner takes an armed target back before it sleeps on the semaphore.
+/// found nothing there. The party that takes the target makes the descriptor readable, so it does that at most once
+/// until the owner has found nothing again. The owner takes an armed target back before it sleeps on the semaphore.
 class wake {
  public:
   /// A target that no count reaches: only a failure tells.
