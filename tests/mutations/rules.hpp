@@ -365,7 +365,7 @@ class short_log {
 
   void fail(std::uint64_t sequence, std::uint64_t acknowledged, int error = EIO, asio_op op = asio_op::write,
             const file_identity& file = {}) {
-    request_record record = made(op, sequence, acknowledged);
+    made record(op, sequence, acknowledged);
     record.error = error;
     log_.record(record, file);
   }
