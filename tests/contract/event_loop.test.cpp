@@ -600,6 +600,44 @@ TEST_CASE("a loop sees what other queues on its ring take in", "[event_loop][uri
   });
 }
 
+TEST_CASE("a loop sees what a call of another queue on its ring begins", "[event_loop][uring][wake_up]") {
+  if (!asioq::uring_context::available()) return;
+  in_every_order([](asioq::execution_order order) {
+    pipe_ends pipe;
+    const pipe_ends other_pipe;
+    const pipe_ends silent_pipe;
+    const std::string block(pipe.shrink(), 'x');
+    uring_engine engine;
+    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
+    auto looping = its.queue({.buffer_size = block.size()});
+    auto blind = its.queue({.buffer_size = 512});  // these have no part in the loop
+    auto idle = its.queue({.buffer_size = 512});
+    idle.submit(read_of(idle, silent_pipe.read_end, 1));  // else a lone operation would begin at once
+    CHECK_FALSE(idle.try_wait());
+    const int fd = looping.native_handle();
+    for (int round = 0; round < 5; ++round) {
+      pipe.put(block);
+      looping.submit(write_back_of(looping, pipe.write_end, block));  // comes back from no call
+      looping.submit(write_of(looping, pipe.write_end, "y"));
+      blind.submit(read_of(blind, other_pipe.read_end, 1));
+      CHECK_FALSE(blind.try_wait());
+      CHECK(is_silent(looping, fd));
+      CHECK((pipe.take(block.size()) == block));
+      other_pipe.put("x");
+      CHECK(is_readable(fd, for_long));
+      CHECK(blind.wait().bytes_transferred() == 1);
+      CHECK((pipe.take(block.size()) == block));
+      bool wakes = true;
+      for (asioq::asio_request done; wakes && !done; done = looping.try_wait()) wakes = is_readable(fd, for_long);
+      CHECK(wakes);
+      CHECK(pipe.take(1) == "y");
+      CHECK(is_silent(looping, fd));
+    }
+    silent_pipe.put("x");
+    CHECK(idle.wait());
+  });
+}
+
 TEST_CASE("several queues on one ring lose no wake-up", "[event_loop][uring][wake_up]") {
   if (!asioq::uring_context::available()) return;
   in_every_order([](asioq::execution_order order) {
