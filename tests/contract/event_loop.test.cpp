@@ -638,6 +638,47 @@ TEST_CASE("a loop sees what a call of another queue on its ring begins", "[event
   });
 }
 
+TEST_CASE("a wait with a token sleeps though another queue on the ring keeps the descriptor readable",
+          "[event_loop][uring][stop]") {
+  /// Asks to stop at its tenth sleep, or after too many looks without one.
+  struct counting_engine : uring_engine {
+    void poll() override {
+      uring_engine::poll();
+      if (++looks == 1000) source.request_stop();
+    }
+    void wait_until(std::chrono::steady_clock::time_point deadline) override {
+      uring_engine::wait_until(deadline);
+      if (++sleeps == 10) source.request_stop();
+    }
+    std::stop_source source;
+    int looks = 0;
+    int sleeps = 0;
+  };
+
+  if (!asioq::uring_context::available()) return;
+  in_every_order([](asioq::execution_order order) {
+    const pipe_ends pipe;
+    const descriptor file = temp_file_with("abc");
+    counting_engine engine;
+    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
+    auto queue = its.queue({.buffer_size = 512});
+    auto other = its.queue({.buffer_size = 512});
+    const int fd = other.native_handle();
+    other.submit(read_of(other, file, 3, 0));
+    other.sync();
+    queue.submit(read_of(queue, pipe.read_end, 1));
+    CHECK(is_readable(fd));
+    engine.looks = engine.sleeps = 0;
+    CHECK_FALSE(queue.wait(engine.source.get_token()));
+    CHECK(engine.sleeps == 10);
+    CHECK(engine.looks < 100);
+    CHECK(is_readable(fd));
+    CHECK(other.wait().bytes_transferred() == 3);
+    pipe.put("x");
+    CHECK(queue.wait().bytes_transferred() == 1);
+  });
+}
+
 TEST_CASE("several queues on one ring lose no wake-up", "[event_loop][uring][wake_up]") {
   if (!asioq::uring_context::available()) return;
   in_every_order([](asioq::execution_order order) {
