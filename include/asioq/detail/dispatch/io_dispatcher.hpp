@@ -45,7 +45,7 @@ class io_dispatcher final : public dispatcher {
   }
 
   void poll(std::uint64_t submitted) override {
-    // The descriptor of several queues may be readable for another one's sake.
+    // A descriptor that queues share may be readable because of another queue's operation, which this takes in.
     if (finished() == submitted && !keeps_readable<Executor>) return;
     unwatch();
     try {
@@ -180,7 +180,7 @@ class io_dispatcher final : public dispatcher {
       start_requests();
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call offers again what the executor refuses now
     }
-    // Perhaps it is a call of another queue that has completed the step, and this one's owner waits for the descriptor.
+    // A call of another queue may have completed the step, while this one's owner waits for the descriptor.
     publish();
     if (target_ != nothing && (finished() >= target_ || order_.failed() != failed_)) set_readable();
   }
