@@ -5,7 +5,7 @@
  * WHAT IS CHECKED
  *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
  *    touches a record only when it has finished, the runner only until then (`next` is poisoned);
- *  - every process comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
+ *  - every process comes to an end: spin reports one that is stuck and, with -DNP, one that goes round in circles;
  *  - a blocked owner depends neither on a task that has not begun nor on a call of the executor: while the owner is
  *    blocked and no task is under way outside of execute(), none begins and none returns from there (`goes_on`). So
  *    the owner would come to its end with an executor that has stopped, too. Only the destructor waits for callers;

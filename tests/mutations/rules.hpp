@@ -365,26 +365,27 @@ class short_log {
 
   void fail(std::uint64_t sequence, std::uint64_t acknowledged, int error = EIO, asio_op op = asio_op::write,
             const file_identity& file = {}) {
-    request_record record = make(op, sequence, acknowledged);
+    numbered record(op, sequence, acknowledged);
     record.error = error;
     log_.record(record, file);
   }
   void finish(std::uint64_t sequence, std::uint64_t acknowledged) {
-    log_.finished(make(asio_op::write, sequence, acknowledged));
+    log_.finished(numbered(asio_op::write, sequence, acknowledged));
   }
   int admits(std::uint64_t sequence, std::uint64_t acknowledged, asio_op op = asio_op::write,
              const file_identity& file = {}) {
-    return log_.admits(make(op, sequence, acknowledged), file);
+    return log_.admits(numbered(op, sequence, acknowledged), file);
   }
 
  private:
-  static request_record make(asio_op op, std::uint64_t sequence, std::uint64_t acknowledged) {
-    request_record record(nullptr, nullptr);
-    record.op = op;
-    record.sequence = sequence;
-    record.acknowledged = acknowledged;
-    return record;
-  }
+  struct numbered : request_record {
+    numbered(asio_op its_op, std::uint64_t its_sequence, std::uint64_t its_acknowledged)
+        : request_record(nullptr, nullptr) {
+      op = its_op;
+      sequence = its_sequence;
+      acknowledged = its_acknowledged;
+    }
+  };
 
   asioq::detail::failure_log log_;
 };
