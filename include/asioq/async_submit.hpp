@@ -85,7 +85,7 @@ class [[nodiscard]] async_submission final : public completion {
 
   /// The request is with the caller, or about to be.
   void settle() noexcept {
-    on_stop_.reset();  // blocks while another thread is in the canceller; after this none cancels the request
+    on_stop_.reset();  // after this no thread cancels it; blocks while one does
     if (detail::request_record* const record = std::exchange(record_, nullptr))
       record->is_cancelled.store(false, std::memory_order_relaxed);
   }

@@ -180,7 +180,7 @@ class io_dispatcher final : public dispatcher {
       start_requests();
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call offers again what the executor refuses now
     }
-    // A call of another queue may have completed the step, while this one's owner waits for the descriptor.
+    // Perhaps it is a call of another queue that has completed the step, and this one's owner waits for the descriptor.
     publish();
     if (target_ != nothing && (finished() >= target_ || order_.failed() != failed_)) set_readable();
   }

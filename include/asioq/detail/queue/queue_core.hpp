@@ -213,13 +213,12 @@ class queue_core {
   [[nodiscard]] const Allocator& allocator() const noexcept { return pool_.allocator(); }
 
  private:
-  enum class delivery { none, may_happen };
-  static constexpr delivery may_deliver = delivery::may_happen;
+  enum delivery : bool { delivers_nothing, may_deliver };
 
   /// One call of the owner, from its begin to its end.
   class call {
    public:
-    explicit call(queue_core& core, delivery its = delivery::none) : guard_(check(core, its)), core_(core) {}
+    explicit call(queue_core& core, delivery its = delivers_nothing) : guard_(check(core, its)), core_(core) {}
     call(const call&) = delete;
     call& operator=(const call&) = delete;
     ~call() {
