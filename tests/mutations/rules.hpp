@@ -365,21 +365,21 @@ class short_log {
 
   void fail(std::uint64_t sequence, std::uint64_t acknowledged, int error = EIO, asio_op op = asio_op::write,
             const file_identity& file = {}) {
-    numbered record(op, sequence, acknowledged);
+    made record(op, sequence, acknowledged);
     record.error = error;
     log_.record(record, file);
   }
   void finish(std::uint64_t sequence, std::uint64_t acknowledged) {
-    log_.finished(numbered(asio_op::write, sequence, acknowledged));
+    log_.finished(made(asio_op::write, sequence, acknowledged));
   }
   int admits(std::uint64_t sequence, std::uint64_t acknowledged, asio_op op = asio_op::write,
              const file_identity& file = {}) {
-    return log_.admits(numbered(op, sequence, acknowledged), file);
+    return log_.admits(made(op, sequence, acknowledged), file);
   }
 
  private:
-  struct numbered : request_record {
-    numbered(asio_op its_op, std::uint64_t its_sequence, std::uint64_t its_acknowledged)
+  struct made : request_record {
+    made(asio_op its_op, std::uint64_t its_sequence, std::uint64_t its_acknowledged)
         : request_record(nullptr, nullptr) {
       op = its_op;
       sequence = its_sequence;
