@@ -38,7 +38,7 @@ struct detached {
   };
 };
 
-/// Prepares the requests of one transfer, so many in all.
+/// Prepares the requests of one transfer, as many as `start` was given.
 class requests_to_make {
  public:
   explicit requests_to_make(const transfer& its) : its_(its), offsets_(its) {}

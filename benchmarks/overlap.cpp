@@ -216,7 +216,7 @@ constexpr figure extra_share{"% more", false, [](double subject, double peer) { 
 constexpr auto strict = asioq::execution_order::strict;
 constexpr auto as_if_serial = asioq::execution_order::as_if_serial;
 
-/// Who else wants the processors.
+/// What else wants the processors.
 struct surroundings {
   std::string name;
   std::string title;

@@ -37,7 +37,7 @@ class write_loop final : public worker {
   alignas(asioq::buffer_alignment) std::array<std::byte, block> data_{};
 };
 
-/// Nobody waits but for room, and at the end.
+/// The owner waits only for room, and at the end.
 struct write_back {
   static constexpr const char* name = "write_back";
   static constexpr const char* work = "write-backs, 16 unfinished";

@@ -29,7 +29,7 @@ class null_device {
   int fd_;
 };
 
-/// So many write-backs of whole buffers, to the queues in turn, until they are finished.
+/// A number of write-backs of whole buffers, to the queues in turn, until they are finished.
 template <class Queues>
 void write_back_in_turn(Queues& queues, int fd, std::size_t requests) {
   for (std::size_t i = 0; i < requests; ++i) {

@@ -21,7 +21,7 @@ struct transfer {
   int fd;
   std::uint64_t file_size;
   std::size_t block;  ///< bytes of each request
-  std::size_t depth;  ///< requests in flight, for those who can have more than one
+  std::size_t depth;  ///< requests in flight, for a party that can have more than one
   direction way = direction::read;
   pattern order = pattern::random;
 };
@@ -43,7 +43,7 @@ class offsets {
   }
 
  private:
-  /// Another one for everybody: who comes second must not ask for what the device has just read for the first.
+  /// A new one for each worker: the second must not ask for what the device has just read for the first.
   static std::uint_fast64_t next_seed() {
     static std::uint_fast64_t last = 0;
     return ++last;

@@ -1,4 +1,4 @@
-// Who carries out the requests that are timed.
+// The party that carries out the requests that are timed.
 #pragma once
 
 #include <chrono>

@@ -18,9 +18,9 @@ namespace asioq {
 ///
 /// A queue calls `execute` from its owner's thread or from inside one of its tasks, usually not for each request: one
 /// task serves whatever has been submitted by the time it runs. Before it returns, `execute` may run the new task and
-/// others, of any queue, as an executor does whose callers run tasks when it is full. A call of the owner's then takes
-/// as long as they do. Inside a task a queue has no request in hand while it calls `execute`, so only its destructor
-/// waits for that call.
+/// others, of any queue. Some executors do that when they are full. A call of the owner then takes as long as those
+/// tasks. A task that calls `execute` has none of its queue's requests in hand, so only the queue's destructor waits
+/// for that call.
 template <class T>
 concept executor = std::copy_constructible<T> && std::equality_comparable<T> &&
                    requires(const T& target, task work) { target.execute(work); };

@@ -28,16 +28,17 @@ namespace asioq {
 /// - `describe(fd)`, which is optional, const and noexcept, returns the `file_facts` of a descriptor that is not one of
 ///   this machine's files. The queue then asks it where it would otherwise ask the kernel (fstat, fcntl, fstatfs). For
 ///   a number that means no file it returns a stream that is none of its files; the operation completes with -EBADF.
-/// - `cancel(operation)`, which is optional and noexcept, asks to end an operation that has been started. It may come
-///   to its end all the same. It is completed as any other, inside `poll` or `wait_until`, with what was done of it, or
-///   with -ECANCELED or -EINTR.
+/// - `cancel(operation)`, which is optional and noexcept, asks to end an operation that has been started. It must not
+///   complete it. The engine may end the operation early or take no notice. It completes it like any other, inside
+///   `poll` or `wait_until`, with the bytes transferred, -ECANCELED or -EINTR.
 /// - `native_handle()`, which is optional, begins what was kept, and returns a descriptor that is readable while `poll`
 ///   would complete something. It completes nothing, and may throw. A queue that has been asked for its descriptor
-///   calls it at the end of each call that leaves nothing to find. Without it a queue has no `native_handle()`.
-/// - `keep_readable(bool)`, which is optional and noexcept, comes with it: while more calls had true than false, the
-///   descriptor stays readable. A queue asks for it when a call has left something to collect or to deliver, or another
-///   queue's `poll` has completed its operation. Without it an event loop must serve one queue only, and go on until it
-///   finds nothing.
+///   calls it at the end of each call that leaves nothing to find. A queue on an engine without it has no
+///   `native_handle()`.
+/// - `keep_readable(bool)`, which is optional and noexcept, comes with it. While it has been called with true more
+///   often than with false, the descriptor stays readable. A queue asks for that when a call has left something to
+///   collect or to deliver, or when another queue's `poll` has completed its operation. On an engine without it, an
+///   event loop must serve one queue only, and must call that until it finds nothing.
 template <class T>
 concept io_executor =
     std::copy_constructible<T> && std::equality_comparable<T> &&

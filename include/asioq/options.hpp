@@ -43,13 +43,13 @@ struct queue_options {
   /// See `failure_policy`.
   failure_policy on_failure = failure_policy::proceed;
   /// The queue's destructor calls this, on its thread, for each request but a read that failed and was never reported:
-  /// neither returned by a wait nor covered by a thrown `write_back_error`. The request still has its error and its
-  /// data, and may be moved from to keep them. It must not throw. `submit` throws meanwhile. If this is empty, the
-  /// destructor prints a message to stderr and, unless the program already knows of a failure (see
+  /// neither returned by a wait, nor given to a receiver, nor covered by a thrown `write_back_error`. The request still
+  /// has its error and its data, and may be moved from to keep them. It must not throw. `submit` throws meanwhile. If
+  /// this is empty, the destructor prints a message to stderr and, unless the program already knows of a failure (see
   /// `~basic_asio_queue`), calls `std::terminate()`.
   ///
-  /// A call that delivers also calls it, or prints the message, for the request of a coroutine that has been destroyed
-  /// (see `async_submission`).
+  /// A call that delivers also calls it, or prints the message, if such a request is that of a coroutine that has been
+  /// destroyed (see `async_submission`).
   std::function<void(asio_request&)> on_lost_failure = {};
   /// How many requests the queue makes at most, idle ones included; 0 means no limit. Beyond it `get()` throws
   /// `std::errc::not_enough_memory` and `try_get()` returns an empty handle.

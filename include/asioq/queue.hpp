@@ -49,10 +49,12 @@ namespace asioq {
 /// Another thread may take over if the program synchronises that. Operations run on the executor. A call that blocks
 /// (`wait`, `run_one`, `sync`, `submit` of a write-back that has to wait, the destructor) also carries them out itself,
 /// on the owner's thread, if no task has begun them. So these calls never wait for an executor that is busy with
-/// something else. The timed waits carry out nothing: while the executor is busy they may return empty.
+/// something else. The timed waits and the wait with a stop token carry out nothing: while the executor is busy they
+/// may return empty.
 ///
 /// An executor that runs tasks inside `execute` (`inline_executor`, for one) is the exception to "does not block".
-/// There the call that hands over a task carries out requests: `submit`, and at times `try_wait` and the timed waits.
+/// There the call that hands over a task carries out requests: `submit`, and at times `poll`, `try_wait`, the timed
+/// waits and the wait with a stop token.
 ///
 /// An `io_executor` has no tasks. The owner's calls begin and complete operations.
 ///
@@ -130,15 +132,15 @@ class basic_asio_queue {
   /// If it throws, the caller keeps the request as it was:
   /// - `std::invalid_argument`: the handle is empty, nothing is prepared, or the request is another queue's;
   /// - `write_back_error`: this is a write-back, and a failed one has not been collected;
-  /// - `std::system_error` (`std::errc::operation_not_permitted`): the queue is being destroyed, and this is called by
-  ///   `queue_options::on_lost_failure`;
+  /// - `std::system_error` (`std::errc::operation_not_permitted`): the queue is being destroyed, and a receiver, a
+  ///   coroutine or `queue_options::on_lost_failure` calls this;
   /// - what the executor throws when it refuses the task;
   /// - `std::bad_alloc`: as if serial, there is no memory to note another file.
   void submit(asio_request&& request) { core_.submit(request, nullptr); }
 
-  /// The same for a request that `receiver` gets when it has finished, instead of a wait; see `completion`. Since that
-  /// is told of it, a write-back does not recycle itself, and its failure raises no `write_back_error`. Nor does this
-  /// throw one. Requests that have finished and wait for their delivery take no room from `max_writebacks`.
+  /// The same for a request that `receiver` gets when it has finished, instead of a wait (see `completion`). The
+  /// receiver is told of everything. So a write-back does not recycle itself, its failure raises no `write_back_error`,
+  /// and this throws none. Requests that have finished and wait for their delivery take no room from `max_writebacks`.
   void submit(asio_request&& request, completion& receiver) { core_.submit(request, &receiver); }
 
   /// The same for a coroutine: `asio_request done = co_await queue.async_submit(std::move(request));`. It is submitted
@@ -151,17 +153,20 @@ class basic_asio_queue {
   /// nothing is running and nothing finished is left.
   [[nodiscard]] asio_request wait() { return core_.wait(); }
 
-  /// As `wait()`, but empty also once the token has been asked to stop, on any thread. Nothing else changes then:
-  /// what runs goes on, and a later wait returns it. Never carries out a request, with the exceptions of `try_wait()`.
-  /// It sleeps on a descriptor, so it throws as `native_handle()` does if the token can be asked to stop at all, and
-  /// `std::system_error` if there are no descriptors left.
+  /// As `wait()`, but empty also once the token has been asked to stop, on any thread. It cancels nothing: what runs
+  /// goes on, and a later wait returns it. If the token can never be asked to stop (`stop_possible()` is false), this
+  /// is `wait()`.
+  ///
+  /// Otherwise it never carries out a request, and throws what the executor throws, both as `try_wait()`. It sleeps on
+  /// descriptors, so it also throws what `native_handle()` throws, and `std::system_error` if there are no descriptors
+  /// left.
   [[nodiscard]] asio_request wait(const std::stop_token& stop) { return core_.wait(stop); }
 
   /// As `wait()`, but empty if nothing has finished yet. Never blocks, never carries out a request, except where the
   /// executor does so inside the call: in `execute`, or for what io_uring cannot do (see `uring_context`).
   ///
-  /// This and the timed waits throw what the executor throws, changing nothing, if it has refused a task while the
-  /// owner was leaving requests to it, and refuses again.
+  /// This, `poll` and the timed waits throw what the executor throws, changing nothing, if it has refused a task while
+  /// the owner was leaving requests to it, and refuses again.
   [[nodiscard]] asio_request try_wait() { return core_.try_wait(); }
 
   /// As `wait()`, but empty if nothing has finished within `timeout`. Any duration is valid; one that is not a number
@@ -180,11 +185,11 @@ class basic_asio_queue {
         time_point(detail::saturate<typename Clock::duration>(deadline.time_since_epoch())));
   }
 
-  /// Begins what is due, takes in what has finished, and delivers what of it has a receiver. Returns how many requests
-  /// it has delivered. Never blocks, never carries out a request, with the exceptions of `try_wait()`, and throws as
-  /// that.
+  /// Begins what is due, takes in what has finished, and delivers the requests of it that have a receiver. Returns how
+  /// many it has delivered. Never blocks, never carries out a request, with the exceptions of `try_wait()`, and throws
+  /// what that throws.
   ///
-  /// It delivers what had finished when it was called. A receiver that submits again, and again, does not keep it.
+  /// It delivers what had finished when it was called. So it returns even if a receiver submits again each time.
   std::size_t poll() { return core_.poll(); }
 
   /// Blocks until a request with a receiver has finished, and delivers it. Returns 1, or 0 if there is none left.
@@ -195,13 +200,13 @@ class basic_asio_queue {
   ///
   /// On executors of tasks it is an eventfd(2), made now if it is the first time. It is written to at most once for
   /// each time that the owner has found nothing, and only for what can be delivered or collected, not for a request
-  /// that is done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring have
-  /// in common: call `poll()` of each. On another `io_executor` see there.
+  /// that is done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring share:
+  /// call `poll()` of each. For other engines see `io_executor`.
   ///
-  /// Once the program has asked for it, each call of the owner leaves the descriptor in the right state, and nothing
-  /// prepared and not submitted. That costs a call some nanoseconds, or a system call. It is valid until the queue (the
-  /// ring) is destroyed. Throws `std::system_error`: `std::errc::operation_not_supported` if the executor has none, or
-  /// the reason why the kernel makes none.
+  /// Once the program has asked for it, each call of the owner leaves the descriptor in the right state, and leaves no
+  /// operation prepared and not submitted. That costs a call some nanoseconds, or a system call. The descriptor is
+  /// valid until the queue (on io_uring, the ring) is destroyed. Throws `std::system_error`:
+  /// `std::errc::operation_not_supported` if the executor has none, or the reason why the kernel makes none.
   [[nodiscard]] int native_handle() { return core_.native_handle(); }
 
   /// Blocks until all submitted requests have finished; those that need collecting stay for the waits.
@@ -216,17 +221,19 @@ class basic_asio_queue {
   void resume() { core_.resume(); }
 
   /// Cancels all that has been submitted and has not begun: it comes back, in order, with
-  /// `std::errc::operation_canceled` and its data, write-backs too. Does not block.
+  /// `std::errc::operation_canceled` and its data, write-backs too. Requests submitted later are not concerned. Does
+  /// not block and does not throw. Takes time in proportion to the requests that are unfinished.
   ///
-  /// What has begun goes on to its end. An `io_executor` that can `cancel` is asked to end it: io_uring ends transfers
-  /// of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and what they had
-  /// transferred. Under `failure_policy::hold` only the latter count as failures. Requests submitted later are not
-  /// concerned. A cancelled write-back without a receiver has to be collected as one that failed, or is a loss. A queue
-  /// that is destroyed after this waits for what has begun, no longer.
+  /// What has begun goes on to its end. A queue on an `io_executor` that can `cancel` asks it to end that early.
+  /// io_uring ends transfers of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and
+  /// what they had transferred. Under `failure_policy::hold` only these count as failures, not what had not begun.
+  ///
+  /// A cancelled write-back without a receiver is one that failed: collect it, or its data counts as lost. The
+  /// destructor of a queue waits after this only for what has begun.
   void cancel() { core_.cancel(); }
 
-  /// Requests that are out of the idle list: with the caller, submitted, or finished and not collected. 0 at the end
-  /// means that none was leaked.
+  /// Requests that are out of the idle list: with the caller, submitted, or finished and neither collected nor
+  /// delivered. 0 at the end means that none was leaked.
   [[nodiscard]] std::size_t allocated_requests() const noexcept { return core_.allocated_requests(); }
 
   /// Requests that wait to be recycled. `shrink_to_fit` frees them.

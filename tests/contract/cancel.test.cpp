@@ -278,18 +278,6 @@ TEST_CASE("cancel at any moment: each request ran or came back with its data, in
 
 namespace {
 
-template <class Body>
-void on_io_uring(Body body) {
-  if (!asioq::uring_context::available()) {
-    WARN("skipped: io_uring is not to be had");
-    return;
-  }
-  in_every_order([&](asioq::execution_order order) {
-    uring_engine engine;
-    body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order, true});
-  });
-}
-
 std::size_t bytes_in(const pipe_ends& pipe) {
   int count = 0;
   REQUIRE(::ioctl(pipe.read_end.get(), FIONREAD, &count) == 0);
@@ -473,7 +461,6 @@ TEST_CASE("a wait with a token ends when a request does, and delivers meanwhile"
 
 TEST_CASE("stops and ends that meet lose nothing", "[wait][stop][random]") {
   on_every_executor([](const auto& world) {
-    if (!world.has_threads && world.pump == nullptr) return;
     auto random = random_source(12);
     INFO("seed " << run_seed());
     const descriptor file = temp_file_with("abc");

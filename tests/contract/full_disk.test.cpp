@@ -97,7 +97,7 @@ TEST_CASE("a program that catches exceptions on a full disk is told, and not end
   }
 }
 
-TEST_CASE("after resume() a failure that nobody was told of ends the program again", "[full_disk][lost]") {
+TEST_CASE("after resume() a failure that was not reported ends the program again", "[full_disk][lost]") {
   const descriptor full = open_path("/dev/full", O_RDWR);
   for (const bool resumes : {false, true}) {
     const ending end = run_in_child([&] {

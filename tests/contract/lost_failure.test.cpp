@@ -24,7 +24,7 @@ asioq::queue_options noting(std::vector<loss>& losses) {
 
 }  // namespace
 
-TEST_CASE("the destructor tells of each failed write nobody was told of", "[lost]") {
+TEST_CASE("the destructor reports each failed write that was not reported", "[lost]") {
   on_every_executor([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
     const pipe_ends pipe;
@@ -125,7 +125,7 @@ TEST_CASE("a failed write-back that submit has thrown is not told again", "[lost
   });
 }
 
-TEST_CASE("cancelled writes are lost too if nobody collects them", "[lost][hold]") {
+TEST_CASE("cancelled writes are lost too if they are not collected", "[lost][hold]") {
   on_every_executor_in_strict_order([](const auto& world) {
     const descriptor full = open_path("/dev/full", O_RDWR);
     const descriptor file = temp_file();

@@ -242,7 +242,7 @@ TEST_CASE("merged or not, each read has what it would have alone", "[merging]") 
 }
 
 TEST_CASE("merged or not, only what fails has an error", "[merging][fault]") {
-  on_every_executor_in_strict_order([](const auto& world) {  // else it is open who finds the disk full
+  on_every_executor_in_strict_order([](const auto& world) {  // else it is open which request finds the disk full
     const std::optional<descriptor> file = file_on_small_tmpfs(16 * 4096);
     if (!file) {
       WARN(no_mounts);

@@ -12,7 +12,7 @@ using asioq::asio_op;
 
 namespace {
 
-/// Moves at most so many bytes a step, on descriptors with O_DIRECT too; from some offset on there is EIO.
+/// Moves at most this many bytes a step, on descriptors with O_DIRECT too; from some offset on there is EIO.
 class slow_engine : public io_engine_base {
  public:
   slow_engine(std::size_t step, std::uint64_t fails_at) : step_(step), fails_at_(fails_at) {}

@@ -37,7 +37,7 @@ TEST_CASE("write-backs get room whatever the caller holds", "[write_back][thrott
     std::string expected;
     for (int i = 0; i < 40; ++i) {
       held.push_back(queue.get());
-      queue.submit(read_of(queue, file, 1, 0));  // finished ones nobody collects
+      queue.submit(read_of(queue, file, 1, 0));  // finished ones that are not collected
       expected += std::to_string(i);
       queue.submit(write_back_of(queue, file, std::to_string(i)));
     }

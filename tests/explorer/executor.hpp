@@ -42,7 +42,7 @@ struct task_pool {
   bool is_slow = false;                    // a worker's call of execute() lasts as long as the owner sleeps
   std::function<bool()> is_finished;       // or until this holds
   std::map<std::string_view, int> depths;  // for each thread, tasks that run inside of each other
-  bool has_lost_its_queue = false;         // nobody may call execute() any more
+  bool has_lost_its_queue = false;         // execute() must not be called any more
   bool is_closing = false;                 // workers end when they have run all
 
   void run(std::vector<asioq::task>& from) {

@@ -2,9 +2,9 @@
 // whether all goes as it must. The headers are the library's own; only what threads share is made of points of the
 // schedule (include/), and files and executors are of the explorer. Returns 0 if nothing goes wrong, else 1.
 //
-// With a descriptor of an event loop: the owner misses nothing if it sleeps on it; it is written to at most once for each
-// time that the owner has found nothing, and only for what comes back; and if it is readable there is something, unless
-// a worker was about to write to it, or to tell of a failure, when the owner last looked.
+// With a descriptor of an event loop, the owner misses nothing if it sleeps on it. The descriptor is written to at most
+// once for each time that the owner has found nothing, and only for what comes back. If it is readable there is
+// something, unless a worker was about to write to it, or to tell of a failure, when the owner last looked.
 //
 // Each schedule has a seed. The first is that of the environment variable ASIOQ_SEED, else a new one; the next one's is
 // greater by one. With a few schedules each program is run.
@@ -89,7 +89,7 @@ struct errand {
     [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
     [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { found("an exception of nobody's"); }
+    void unhandled_exception() const noexcept { found("an unexpected exception"); }
   };
   std::coroutine_handle<> handle;
 };
@@ -174,7 +174,7 @@ class program final : public observer, asioq::completion {
   void call_begins(operation what, int fd, std::uint64_t offset, std::size_t length) override {
     request_record* const its = is_strict() && is_interrupted_ ? last_called_ : find_call(what, fd, offset, length);
     if (its == nullptr || its->what != what || its->fd != fd)
-      found("a call that nobody has asked for, or too early, or too late");
+      found("a call that no request asks for, or too early, or too late");
     last_called_ = its;
     if (is_strict()) its->has_begun = true;
     call_begins(what, fd, its);
@@ -241,7 +241,7 @@ class program final : public observer, asioq::completion {
    public:
     owner_call(program& its, const queue_type& queue, bool may_deliver, std::uint64_t delivers_below = all) noexcept
         : its_(its), before_(its.may_deliver_), below_before_(its.delivers_below_) {
-      const schedule::in_one_step nobody_else;
+      const schedule::in_one_step alone;
       finished_before_ = queue.completed_through();
       if (its.depth_++ == 0) its.note_look(finished_before_);
       its.may_deliver_ = may_deliver;
@@ -358,7 +358,7 @@ class program final : public observer, asioq::completion {
         try {
           submit(queue, prepared(queue.get()));
         } catch (const std::bad_alloc&) {
-          if (!allocations_fail) found("an exception of nobody's");
+          if (!allocations_fail) found("an unexpected exception");
         }
     }
   }
@@ -498,7 +498,7 @@ class program final : public observer, asioq::completion {
       if (its.has_receiver) found("write_back_error for a request with a receiver");
       check_error(error);
     } catch (const refusal&) {
-      if (!pool_.refuses) found("an exception of nobody's");
+      if (!pool_.refuses) found("an unexpected exception");
     }
     if (!is_taken) {
       if (!request || request.user_data() != &its || request.op() != its.op || request.fd() != its.fd)
@@ -578,7 +578,7 @@ class program final : public observer, asioq::completion {
           static_cast<void>(random_.one_in(2) ? queue_->poll() : queue_->run_one());
           found("a receiver's call that delivers has not thrown");
         } catch (const std::system_error& error) {
-          if (error.code() != std::errc::resource_deadlock_would_occur) found("an exception of nobody's");
+          if (error.code() != std::errc::resource_deadlock_would_occur) found("an unexpected exception");
         }
         break;
       case 1:
@@ -596,7 +596,7 @@ class program final : public observer, asioq::completion {
         try {
           submit(*queue_, prepared(queue_->get()));
         } catch (const std::bad_alloc&) {
-          if (!allocations_fail) found("an exception of nobody's");
+          if (!allocations_fail) found("an unexpected exception");
         }
     }
   }
@@ -606,7 +606,7 @@ class program final : public observer, asioq::completion {
       queue_->submit(std::move(request), *this);
       found("a queue that is being destroyed takes a request");
     } catch (const std::system_error& error) {
-      if (error.code() != std::errc::operation_not_permitted) found("an exception of nobody's");
+      if (error.code() != std::errc::operation_not_permitted) found("an unexpected exception");
     }
   }
 
@@ -641,7 +641,7 @@ class program final : public observer, asioq::completion {
     }
   }
 
-  /// Requests that nobody waits for any more. When one is delivered is not seen.
+  /// Requests whose coroutines have been destroyed. The program does not see when one is delivered.
   [[nodiscard]] std::size_t count_abandoned() const {
     return static_cast<std::size_t>(
         std::count_if(to_deliver_.begin(), to_deliver_.end(), [](const auto* one) { return one->is_abandoned; }));
@@ -664,7 +664,7 @@ class program final : public observer, asioq::completion {
       call.has_delivered_all();
       return delivered != 0;
     } catch (const refusal&) {
-      if (!pool_.refuses) found("an exception of nobody's");
+      if (!pool_.refuses) found("an unexpected exception");
       return true;
     }
   }
@@ -694,10 +694,10 @@ class program final : public observer, asioq::completion {
       const schedule::awake never_blocks;
       queue.cancel();
     }
-    const schedule::in_one_step nobody_else;
+    const schedule::in_one_step alone;
     for (request_record* const one : in_queue_) note_cancelled(*one);
     if ((pool_.how == manner::stuck || pool_.how == manner::at_once) && queue.running_requests() != 0)
-      found("cancel() has left something that nobody has begun");
+      found("cancel() has left something that has not begun");
   }
 
   /// If all that may be in the hands of a thread is in the kernel, what has not begun must not begin any more.
@@ -724,7 +724,7 @@ class program final : public observer, asioq::completion {
     } while (!is_readable && taken_ != its.signals_by_others());
     needs_ = all;
     if (!is_readable) {
-      const schedule::in_one_step nobody_else;
+      const schedule::in_one_step alone;
       if (next_to_come_back() < queue.completed_through() || (goes_on_alone() && next_to_come_back() != all))
         found("an event loop is not told of request %llu", static_cast<unsigned long long>(next_to_come_back()));
     }
@@ -747,7 +747,7 @@ class program final : public observer, asioq::completion {
       waits_for_any_ = false;
     } catch (const refusal&) {
       waits_for_any_ = false;
-      if (!pool_.refuses) found("an exception of nobody's");
+      if (!pool_.refuses) found("an unexpected exception");
     }
     if (!done && !stop.stop_requested() && !pool_.refuses && next_to_come_back() != all) found("wait() has not waited");
     collect_kept(std::move(done));
@@ -768,10 +768,10 @@ class program final : public observer, asioq::completion {
     }
   }
 
-  /// A party is about to make the descriptor readable, where the owner waits for so many requests to finish. The last
+  /// A party is about to make the descriptor readable, where the owner waits for this many requests to finish. The last
   /// of these must be one that comes back. A failure makes it readable, too.
   void check_taken(std::uint64_t target) {
-    const schedule::in_one_step nobody_else;
+    const schedule::in_one_step alone;
     const std::uint64_t finished = queue_->completed_through();
     if (finished >= target) {
       const request_record& last = records_[target - 1];
@@ -791,7 +791,7 @@ class program final : public observer, asioq::completion {
     });
   }
 
-  /// A call of the owner begins, when so many requests have finished.
+  /// A call of the owner begins, when this many requests have finished.
   void note_look(std::uint64_t finished) {
     looks_from_ = finished;
     taken_before_ = taken_;
@@ -802,7 +802,7 @@ class program final : public observer, asioq::completion {
   /// A call of the owner ends, which gives back this request.
   void check_descriptor(const request_record* given) {
     if (descriptor_ < 0 || closes_) return;
-    const schedule::in_one_step nobody_else;
+    const schedule::in_one_step alone;
     const asioq::detail::event& its = *asioq::detail::event::at(descriptor_);
     if (its.signals_by_others() > taken_) found("the descriptor is written to, but the target was not taken");
     if (!pool_.refuses && its.signals() > armed_ + 1)
@@ -880,7 +880,7 @@ class program final : public observer, asioq::completion {
       call.gives(done);
       call.has_delivered_all();
     } catch (const refusal&) {
-      if (!pool_.refuses) found("an exception of nobody's");
+      if (!pool_.refuses) found("an unexpected exception");
       has_refused_ = true;
       return true;
     }
@@ -904,10 +904,10 @@ class program final : public observer, asioq::completion {
       needs_ = all;
     } catch (const refusal&) {
       needs_ = all;
-      if (!pool_.refuses) found("an exception of nobody's");
+      if (!pool_.refuses) found("an unexpected exception");
       return;
     }
-    // Those who starve may come in between the deadline and the return.
+    // Starving threads may come in between the deadline and the return.
     if (done && pool_.how != manner::starving && !pool_.is_slow && schedule::timed_out_alone() != timed_out)
       found("a timed wait has slept until its deadline though the request has finished");
     collect_kept(std::move(done));
@@ -927,10 +927,10 @@ class program final : public observer, asioq::completion {
       found("sync() does not say that a write-back has failed");
   }
 
-  /// Which failures it is about depends on how many requests have finished, so nobody else does anything meanwhile.
+  /// Which failures it is about depends on how many requests have finished, so no other fiber does anything meanwhile.
   void resume(queue_type& queue) {
     schedule::point("resume");
-    const schedule::in_one_step nobody_else;
+    const schedule::in_one_step alone;
     queue.resume();
     const std::uint64_t finished = submitted_ - queue.running_requests();
     if (is_exact())
@@ -939,7 +939,7 @@ class program final : public observer, asioq::completion {
       resumes_.push_back({finished, submitted_});
   }
 
-  /// resume(), when so many requests had finished.
+  /// resume(), when this many requests had finished.
   void look_back(std::uint64_t finished) {
     for (; resume_looks_at_ < finished; ++resume_looks_at_)
       if (records_[resume_looks_at_].error != 0) acknowledged_ = finished;
@@ -993,7 +993,7 @@ class program final : public observer, asioq::completion {
     note_cancelled(its);
   }
 
-  /// For whoever looks into a finding.
+  /// For the reader of a finding.
   void describe() const {
     constexpr std::array<const char*, 7> manners{"workers", "at once",  "at once inside", "any inside",
                                                  "mixed",   "starving", "stuck"};
@@ -1138,12 +1138,12 @@ class program final : public observer, asioq::completion {
       found("request %llu was never delivered", static_cast<unsigned long long>(one->sequence));
     for (const request_record* const one : to_deliver_)
       if (is_exact() && one->error != 0 && one->what != operation::read && !one->is_lost)
-        found("request %llu has failed, and nobody was told", static_cast<unsigned long long>(one->sequence));
+        found("request %llu has failed, and the owner was not told", static_cast<unsigned long long>(one->sequence));
     if (!is_exact()) follow();
     for (const request_record& one : records_) check_steps(one);
     for (const request_record* const one : to_come_)
       if (one->error != 0 && one->what != operation::read && !one->is_lost && !one->may_be_reported)
-        found("request %llu has failed, and nobody was told", static_cast<unsigned long long>(one->sequence));
+        found("request %llu has failed, and the owner was not told", static_cast<unsigned long long>(one->sequence));
     for (std::size_t i = 0; i < the_system.files.size(); ++i)
       if (the_system.files[i].content != model_->content(i))
         found("file %zu is \"%s\", must be \"%s\"", i, the_system.files[i].content.c_str(), model_->content(i).c_str());
@@ -1165,7 +1165,7 @@ class program final : public observer, asioq::completion {
       model_->follow(its, acknowledged_, is_cancelled, runs_in_order());
       const auto number = static_cast<unsigned long long>(its.sequence);
       if (its.op == asioq::asio_op::write_back && its.error != 0 && !is_known && !its.may_be_reported)
-        found("request %llu has failed, and nobody was told", number);
+        found("request %llu has failed, and the owner was not told", number);
       if (!is_known) continue;
       if (its.said_error != its.error || its.said_transferred != its.transferred)
         found("request %llu ends with error %d and %zu bytes, must be %d and %zu", number, its.said_error,

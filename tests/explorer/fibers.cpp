@@ -99,7 +99,7 @@ namespace {
 
 constexpr std::size_t stack_size = std::size_t{256} * 1024;
 constexpr std::size_t most_fibers = 16;
-constexpr std::uint64_t most_steps = 100'000;          // whoever has not come to an end by then goes round in circles
+constexpr std::uint64_t most_steps = 100'000;          // a schedule that has not ended by then goes round in circles
 constexpr std::uint64_t far_away = 1'000'000'000'000;  // nanoseconds
 
 /// What __cxa_get_globals points to.
@@ -155,7 +155,7 @@ struct fiber {
 };
 
 struct event {
-  const fiber* who;
+  const fiber* its;
   const char* what;
   const void* object;
 };
@@ -170,7 +170,7 @@ caught_exceptions* exceptions = nullptr;
 strategy how_to_choose = strategy::walk;
 random_source source;
 std::uint64_t seed_of_schedule = 0;
-std::uint64_t goes_on = 0;             // strategy::walk: of 16 points, at so many the same fiber goes on
+std::uint64_t goes_on = 0;             // strategy::walk: at this many of 16 points the same fiber goes on
 std::array<std::uint64_t, 4> changes;  // strategy::priorities: the steps at which the running fiber gets the lowest
 std::uint64_t lowest = 0;
 std::uint64_t step_count = 0;
@@ -191,7 +191,7 @@ void print_last_events() noexcept {
   const std::uint64_t first = event_count > last_events.size() ? event_count - last_events.size() : 0;
   for (std::uint64_t i = first; i < event_count; ++i) {
     const event& one = last_events[i % last_events.size()];
-    std::fprintf(stderr, "  %-10s %s", one.who->name, one.what);
+    std::fprintf(stderr, "  %-10s %s", one.its->name, one.what);
     if (one.object != nullptr) std::fprintf(stderr, " %p", one.object);
     std::fprintf(stderr, "\n");
   }
@@ -235,7 +235,7 @@ void prepare(fiber& its) {
   __asan_unpoison_memory_region(its.low, its.size);  // of the fiber that had it before
 #endif
 #if defined(__x86_64__)
-  // As a call would leave it: six registers, where to return to, and nobody to return to from there.
+  // As a call would leave it: six registers, where to return to, and no caller of that.
   auto** top = reinterpret_cast<void**>(its.its_stack->high()) - 2;
   *--top = nullptr;
   *--top = reinterpret_cast<void*>(&run_body);
@@ -303,7 +303,7 @@ fiber& choose_next() noexcept {
     able[count++] = timed[i];
   }
   if (count == 0) {
-    if (timed_count == 0) schedule::found("nobody can go on");
+    if (timed_count == 0) schedule::found("no fiber can go on");
     fiber& next = *timed[source.below(timed_count)];
     ++next.timed_out_alone;
     return next;

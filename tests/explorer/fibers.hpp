@@ -64,8 +64,8 @@ std::uint64_t choose(std::uint64_t limit) noexcept;
 /// A point. What is about to happen is for the trace.
 void point(const char* what, const void* object = nullptr) noexcept;
 
-/// The point of a read. Of a loop that reads the same until it changes, most turns are no points: that nobody else has
-/// come in between has been seen by then.
+/// The point of a read. In a loop that reads the same until it changes, most turns are no points: no other fiber has
+/// come in between.
 void point_of_read(const void* object) noexcept;
 
 /// A point at which the fiber has nothing better to do: others first.
@@ -102,7 +102,7 @@ class not_awake {
 };
 
 /// As `wait`, but ends at the deadline, in nanoseconds of `now()`, whenever the schedule likes: then it returns false,
-/// and the deadline is over. If the deadline is far away, this happens only when nobody else can go on.
+/// and the deadline is over. If the deadline is far away, this happens only when no other fiber can go on.
 bool wait_until(const char* what, condition holds, const void* object, std::uint64_t deadline) noexcept;
 
 /// Whether the fiber of that name sleeps: it waits for something that has not come.
@@ -111,7 +111,7 @@ bool sleeps(const char* name) noexcept;
 /// Nanoseconds to a deadline that is far away.
 inline constexpr std::uint64_t very_long = 1'000'000'000'000'000;
 
-/// How many waits of this fiber have ended at their deadline when nobody else could go on.
+/// How many waits of this fiber have ended at their deadline when no other fiber could go on.
 std::uint64_t timed_out_alone() noexcept;
 
 /// The time, in nanoseconds. It goes on by itself, sometimes by much.

@@ -52,7 +52,7 @@ transfer& request_of(operation what, int fd, const iovec& part, std::uint64_t of
   transfer* const request = the_system.its_observer->find(data);
   if (request == nullptr) schedule::found("a transfer for a request that no queue has");
   transfer& its = *request;
-  if (its.what != what || its.fd != fd) schedule::found("a transfer that nobody has asked for");
+  if (its.what != what || its.fd != fd) schedule::found("a transfer that no request asks for");
   if (data != its.buffer + its.progress || part.iov_len != its.length - its.progress)
     schedule::found("a transfer of bytes %td to %td, where %zu of %zu are done", data - its.buffer,
                     data - its.buffer + static_cast<std::ptrdiff_t>(part.iov_len), its.progress, its.length);

@@ -1,4 +1,4 @@
-// Who asks the kernel about files, and when: not the owner in a call that does not block.
+// Which thread asks the kernel about files, and when: not the owner in a call that does not block.
 #include "calls.hpp"
 #include "catch.hpp"
 #include "every_executor.hpp"
@@ -103,7 +103,7 @@ TEST_CASE("a slow answer about one file does not hold up calls for others", "[qu
   queue.sync();
 }
 
-TEST_CASE("in strict order on an io_executor nobody asks anything", "[questions]") {
+TEST_CASE("in strict order on an io_executor the queue asks nothing", "[questions]") {
   const auto in_strict_order = [](const any_io_executor& executor, bool at_position) {
     const world<any_io_executor> world{executor, nullptr, false, asioq::execution_order::strict};
     const descriptor one = temp_file();

@@ -2,10 +2,10 @@
 # run.sh SPIN CC MODEL EXPECTED [-D...]: searches all states of the model with these macros.
 #
 # EXPECTED is what must come out:
-#   holds           no assertion fails, nobody is stuck
-#   ends            nobody goes round in circles
+#   holds           no assertion fails, no process is stuck
+#   ends            no process goes round in circles
 #   finds           one of the two does not hold: the macros make a mistake (MUT_...)
-#   finds_a_circle  somebody goes round in circles
+#   finds_a_circle  a process goes round in circles
 #
 # A search that is cut short (memory, depth) has not shown anything and fails.
 set -eu

@@ -5,11 +5,11 @@
  * WHAT IS CHECKED
  *  - at most one runner, at most one task on its way; requests run once each, in the order of submission; the owner
  *    touches a record only when it has finished, the runner only until then (`next` is poisoned);
- *  - everybody comes to an end: spin reports a process that is stuck and, with -DNP, one that goes round in circles;
+ *  - every process comes to an end: spin reports one that is stuck and, with -DNP, one that goes round in circles;
  *  - a blocked owner depends neither on a task that has not begun nor on a call of the executor: while the owner is
  *    blocked and no task is under way outside of execute(), none begins and none returns from there (`goes_on`). So
  *    the owner would come to its end with an executor that has stopped, too. Only the destructor waits for callers;
- *  - no request is forgotten (`in_hands`); no timed wait runs to its deadline because nobody told the owner that the
+ *  - no request is forgotten (`in_hands`); no timed wait runs to its deadline because no party told the owner that the
  *    target is reached, or that a request has failed;
  *  - at most MAXWB write-backs are unfinished; there is never more than one token; at the end there is none, the wake
  *    object is not armed, and no flag and no request is left over;
@@ -72,7 +72,7 @@ bit pending;       /* has a task that has not begun, */
 bit at_once;       /* to be run within execute(), */
 bit returned;      /* which has come to its end */
 byte busy;         /* tasks that have begun and not ended, */
-byte inside;       /* of which so many are inside execute() */
+byte inside;       /* of which this many are inside execute() */
 byte throws = THROWS;
 
 /* For checking only. */

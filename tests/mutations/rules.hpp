@@ -292,7 +292,7 @@ inline bool a_close_waits_for_what_transfers_nothing(asio_op op) {
   return order.starts_alone(close);
 }
 
-inline bool another_file_is_in_nobodys_way() {
+inline bool another_file_is_never_in_the_way() {
   slow_schedule order(1000, false);
   request_record& write = order.submit(asio_op::write, 10, 0, 1);
   request_record& sync = order.submit(asio_op::fsync, 0, asioq::current_position, 2);
@@ -514,7 +514,7 @@ inline const char* first_broken() {
       rule{"what comes after a close runs one by one", what_comes_after_a_close_runs_one_by_one},
       rule{"a close waits for empty reads", [] { return a_close_waits_for_what_transfers_nothing(asio_op::read); }},
       rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
-      rule{"another file is in nobody's way", another_file_is_in_nobodys_way},
+      rule{"another file is never in the way", another_file_is_never_in_the_way},
       rule{"the tree finds the youngest", the_tree_finds_the_youngest},
       rule{"a long search has an answer", a_long_search_has_an_answer},
       rule{"a late answer tells nothing", a_late_answer_tells_nothing},

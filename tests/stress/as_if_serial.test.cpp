@@ -15,7 +15,7 @@ using namespace asioq_test;
 
 namespace {
 
-/// So many, or as many as the environment variable ASIOQ_PROGRAMS says.
+/// `normally`, or as many as the environment variable ASIOQ_PROGRAMS says.
 std::uint64_t program_count(std::uint64_t normally) {
   const char* const wanted = std::getenv("ASIOQ_PROGRAMS");
   return wanted != nullptr ? std::stoull(wanted) : normally;

@@ -47,7 +47,7 @@ class queue_behind_any final : public any_queue {
   Queue queue_;
 };
 
-/// Who calls it includes `<asioq/queue.hpp>`.
+/// Its caller includes `<asioq/queue.hpp>`.
 template <class Executor>
 std::unique_ptr<any_queue> make_queue(const Executor& executor, const asioq::queue_options& options) {
   return std::make_unique<queue_behind_any<asioq::basic_asio_queue<Executor>>>(executor, options);

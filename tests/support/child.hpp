@@ -95,7 +95,7 @@ inline bool can_refuse_threads() {
   }
 }
 
-/// Leaves this process address space for about so many more threads, for good.
+/// Leaves this process address space for about this many more threads, for good.
 inline void limit_threads_to_about(std::size_t count) {
   constexpr std::size_t stack = 64 << 20;
   pthread_attr_t attributes;

@@ -72,17 +72,17 @@ void on_threaded_executors(asioq::execution_order order, Body body) {
     DYNAMIC_SECTION("on a pool of " << threads) {
       asioq::thread_pool pool{threads};
       forwarding_sink sink{pool.executor()};
-      body(world<custom_executor>{{&sink}, nullptr, true, order, false, threads == 1});
+      body(world<custom_executor>{.executor = {&sink}, .order = order, .is_single = threads == 1});
     }
   }
   SECTION("on an executor that delays and reorders") {
     reordering_sink sink{run_seed()};
     INFO("seed " << run_seed());
-    body(world<custom_executor>{{&sink}, nullptr, true, order});
+    body(world<custom_executor>{.executor = {&sink}, .order = order});
   }
   SECTION("on a thread for each task") {
     thread_per_task_sink sink;
-    body(world<custom_executor>{{&sink}, nullptr, true, order});
+    body(world<custom_executor>{.executor = {&sink}, .order = order});
   }
 }
 
@@ -90,17 +90,36 @@ template <class Body>
 void on_threadless_executors(asioq::execution_order order, Body body) {
   SECTION("on the inline executor") {
     forwarding_sink sink{asioq::inline_executor{}};
-    body(world<custom_executor>{{&sink}, nullptr, false, order});
+    body(world<custom_executor>{.executor = {&sink}, .has_threads = false, .order = order});
   }
   SECTION("on an executor that is pumped by hand") {
     pumped_sink sink;
-    body(world<custom_executor>{{&sink}, &sink, false, order});
+    body(world<custom_executor>{.executor = {&sink}, .pump = &sink, .has_threads = false, .order = order});
   }
   SECTION("on an executor that runs nothing before the queue is gone") {
     pumped_sink sink;
-    body(world<custom_executor>{{&sink}, nullptr, false, order, false, false, true});
+    body(world<custom_executor>{.executor = {&sink}, .has_threads = false, .order = order, .is_stuck = true});
   }
 }
+
+#ifdef ASIOQ_TEST_URING
+inline world<any_io_executor> world_on(uring_engine& engine, asioq::execution_order order) {
+  return {.executor = any_io_executor(engine), .has_threads = false, .order = order, .is_kernel = true};
+}
+
+/// On io_uring in every order, where there is one.
+template <class Body>
+void on_io_uring(Body body) {
+  if (!asioq::uring_context::available()) {
+    WARN("skipped: io_uring is not to be had");
+    return;
+  }
+  in_every_order([&](asioq::execution_order order) {
+    uring_engine engine;
+    body(world_on(engine, order));
+  });
+}
+#endif
 
 /// Executors that carry out the requests themselves.
 template <class Body>
@@ -108,13 +127,13 @@ void on_io_executors(asioq::execution_order order, Body body) {
   SECTION("on a simulated disk") {
     simulated_disk disk{run_seed()};
     INFO("seed " << run_seed());
-    body(world<any_io_executor>{any_io_executor(disk), nullptr, false, order});
+    body(world<any_io_executor>{.executor = any_io_executor(disk), .has_threads = false, .order = order});
   }
 #ifdef ASIOQ_TEST_URING
   if (asioq::uring_context::available()) {
     SECTION("on io_uring") {
       uring_engine engine;
-      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order, true});
+      body(world_on(engine, order));
     }
   }
 #endif

@@ -35,7 +35,7 @@ class descriptor {
   ~descriptor() { reset(); }
 
   [[nodiscard]] int get() const noexcept { return fd_; }
-  /// Its number, which somebody else closes.
+  /// Its number, which the caller has to close.
   int release() noexcept { return std::exchange(fd_, -1); }
   void reset() noexcept {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));

@@ -50,7 +50,7 @@ class simulated_disk : public io_engine_base {
     return event_.get();
   }
   void keep_readable(bool on) noexcept override {
-    on ? ++readers_ : --readers_;
+    on ? ++keepers_ : --keepers_;
     show();
   }
 
@@ -75,7 +75,7 @@ class simulated_disk : public io_engine_base {
 
   /// Makes the descriptor readable while there is something to complete, or while it is asked to be.
   void show() noexcept {
-    const bool has_to_be = !waiting_.empty() || readers_ > 0;
+    const bool has_to_be = !waiting_.empty() || keepers_ > 0;
     if (event_.get() < 0 || has_to_be == is_readable_) return;
     is_readable_ = has_to_be;
     ::eventfd_t value = 1;
@@ -87,7 +87,7 @@ class simulated_disk : public io_engine_base {
   std::size_t most_ = 0;
   descriptor event_;  // none before the first native_handle()
   bool is_readable_ = false;
-  int readers_ = 0;  // see keep_readable()
+  int keepers_ = 0;  // see keep_readable()
 };
 
 #ifdef ASIOQ_TEST_URING

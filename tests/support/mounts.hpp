@@ -53,7 +53,7 @@ inline std::optional<descriptor> loop_device_over(const descriptor& image) {
     config.fd = static_cast<__u32>(image.get());
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
     if (::ioctl(fd, LOOP_CONFIGURE, &config) == 0) return device;
-    if (errno != EBUSY) return std::nullopt;  // else somebody else took it
+    if (errno != EBUSY) return std::nullopt;  // else another process took it
   }
   return std::nullopt;
 }

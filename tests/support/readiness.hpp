@@ -11,10 +11,10 @@
 
 namespace asioq_test {
 
-/// Longer than anything takes that is not lost.
+/// In milliseconds: longer than anything takes that is not lost.
 inline constexpr int for_long = 20'000;
 
-/// Whether the descriptor is readable, now or within so many milliseconds.
+/// Whether the descriptor is readable, now or within `milliseconds`.
 inline bool is_readable(int fd, int milliseconds = 0) {
   pollfd its{fd, POLLIN, 0};
   int count = 0;

@@ -145,11 +145,11 @@ TEST_CASE("a refused task does not cut the owner off from the last runner", "[qu
   asioq::asio_request refused = write_of(queue, null, "x");
   CHECK_THROWS_AS(queue.submit(std::move(refused)), refusal);
   queue.submit(std::move(refused));
-  queue.sync();  // carries it out, as nobody else does
+  queue.sync();  // carries it out, since nothing else does
   CHECK(queue.running_requests() == 0);
 }
 
-TEST_CASE("a failure that nobody was told of ends the program, with a message", "[queue][lost]") {
+TEST_CASE("a failure that was not reported ends the program, with a message", "[queue][lost]") {
   const descriptor full = open_path("/dev/full", O_RDWR);
   for (const bool write_back : {false, true}) {
     const ending end = run_in_child([&] {
@@ -164,7 +164,7 @@ TEST_CASE("a failure that nobody was told of ends the program, with a message", 
   }
 }
 
-TEST_CASE("a failure that somebody was told of does not end the program", "[queue][lost]") {
+TEST_CASE("a failure that was reported does not end the program", "[queue][lost]") {
   const descriptor full = open_path("/dev/full", O_RDWR);
   const descriptor write_only = open_path("/dev/null", O_WRONLY);
   const ending end = run_in_child([&] {

@@ -315,7 +315,7 @@ TEST_CASE("making a pool, or failing to, leaves the caller's signals alone", "[t
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 
-TEST_CASE("a worker that writes where nobody reads gets an error, and the program no signal", "[thread_pool][signal]") {
+TEST_CASE("a worker that writes to a closed pipe gets an error, and the program no signal", "[thread_pool][signal]") {
   const ending end = run_in_child([] {
     std::signal(SIGPIPE, SIG_DFL);
     std::signal(SIGXFSZ, SIG_DFL);

@@ -11,8 +11,7 @@
 namespace asioq::detail {
 
 /// Carries out one request of a serial order, or ends it with the error that an earlier failure or its cancellation
-/// imposes. Blocks.
-/// Records the request's own failure. Returns whether it succeeded. The request's `error` is 0 before.
+/// imposes. Blocks. Records the request's own failure. Returns whether it succeeded. The request's `error` is 0 before.
 inline bool carry_out(request_record& record, failure_log& failures, const file_probe& probe) noexcept {
   if (record.must_not_begin())
     record.error = ECANCELED;

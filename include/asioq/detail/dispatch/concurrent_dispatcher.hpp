@@ -109,7 +109,7 @@ class concurrent_dispatcher final : public task_dispatcher {
       carried_out = 0;
       if (runs_inside_execute || !needs_task(0)) continue;
       runs_inside_execute = call_for_help(lock, 0);
-      if (!needs_task(0)) break;  // else the executor refuses, or the new task has already come and gone
+      if (!needs_task(0)) break;  // else it refuses, or the new task has come and gone
     }
     settle(lock);
     // The owner must not depend on when the executor runs the other tasks.

@@ -44,7 +44,7 @@ class io_dispatcher final : public dispatcher {
   }
 
   void poll(std::uint64_t submitted) override {
-    // The descriptor of several queues may be readable for another one's sake.
+    // A descriptor that queues share may be readable because of another queue's operation, which this takes in.
     if (finished() == submitted && !keeps_readable<Executor>) return;
     unwatch();
     try {

@@ -57,7 +57,7 @@ namespace asioq::detail {
 ///    requests to a task clears `running` and then looks whether the owner has armed. All four accesses are
 ///    sequentially consistent. So either the owner sees that there is no runner and carries out requests itself, or the
 ///    runner sees the owner and wakes it.
-/// 5. Nothing is claimed while the executor is called, which may run a task of another queue inside `execute`. At the
+/// 5. No claim is held across a call of the executor, which may run a task of another queue inside `execute`. At the
 ///    end of a turn the runner exchanges running for scheduled in one step, and only then hands the task over. If the
 ///    executor refuses the task, or runs it on this thread inside `execute`, the flag is the worker's again: it does
 ///    what a task does that begins. So the flag always belongs to one party, which clears it.
@@ -111,6 +111,7 @@ class strict_dispatcher final : public task_dispatcher {
       wake_.disarm();
   }
 
+  /// All that has not begun is cancelled, and ends at once without a transfer. So this does not block.
   void cancel(request_record* /*oldest*/) noexcept override { help(wake::never, false); }
 
   void await_until(std::uint64_t seen, std::uint64_t target, std::chrono::steady_clock::time_point deadline) override {
@@ -169,8 +170,8 @@ class strict_dispatcher final : public task_dispatcher {
     }
   }
 
-  /// Owner: if there is no runner, carries out requests until `finished()` has reached `target`, none is left or,
-  /// unless that is no matter, one has failed. Returns whether it was the runner.
+  /// Owner: if there is no runner, carries out requests until `finished()` has reached `target`, none is left or, with
+  /// `until_failure`, one has failed. Returns whether it was the runner.
   bool help(std::uint64_t target, bool until_failure = true) noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     do {

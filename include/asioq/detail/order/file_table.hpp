@@ -33,7 +33,7 @@ struct known_file {
   std::size_t users = 0;  // descriptors
   std::uint64_t id = 0;
   std::uint64_t size = 0;         // at least
-  std::uint64_t sized_after = 0;  // a truncate had this sequence: what older requests wrote may have been cut off
+  std::uint64_t sized_after = 0;  // sequence of the last truncate: it may have cut off what older requests wrote
 
   [[nodiscard]] const file_identity& key() const noexcept { return identity; }
   static std::uint64_t hash(const file_identity& its) noexcept {
@@ -102,7 +102,8 @@ class file_table {
 
   /// The same where the file is not known: it may be any of these.
   void cut_any(std::uint64_t sequence, std::uint64_t size) noexcept {
-    // Which of these were here at the last such cut is not worth knowing: less is still a lower bound.
+    // Some of these may have become known only after the last such cut. They get a smaller size than they might: it
+    // still is a lower bound.
     cut_any_ = {sequence, known_.size() == 0 ? size : std::min(size, cut_any_.size)};
   }
 
@@ -150,7 +151,7 @@ class file_table {
 
   hash_table<open_file> open_;
   hash_table<known_file> known_;
-  cutting cut_any_;            // the last truncate of a file that was not known: what is known since before is cut off
+  cutting cut_any_;            // the last truncate of a file that was not known; it applies to files known since before
   std::uint64_t entries_ = 0;  // ever made
 };
 

@@ -8,7 +8,7 @@
 namespace asioq::detail {
 
 /// A hash table with open addressing and linear probing. Entries that come and go need no memory, unless more are here
-/// at a time than ever before. All calls but `find` may move entries.
+/// at a time than ever before. `reserve` and `erase` may move entries.
 ///
 /// An entry has a `key()`, a static `hash` of a key, and `users`, which is 0 in a free place only. The hash need not
 /// spread keys over all values, since the table multiplies it (Fibonacci hashing: Knuth, 1973).
@@ -79,8 +79,8 @@ class hash_table {
     return place;
   }
 
-  std::vector<Entry> places_;  // at least half of them free; as many as a power of two
-  int shift_ = 61;             // to the number of a place
+  std::vector<Entry> places_;  // a power of two in number, at least half of them free
+  int shift_ = 61;             // takes a hash to the number of a place
   std::size_t size_ = 0;
 };
 

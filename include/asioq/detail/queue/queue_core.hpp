@@ -30,10 +30,10 @@ namespace asioq::detail {
 
 /// What the calls of a queue's owner do. `basic_asio_queue` says what they promise.
 ///
-/// It has the ledger, and connects it with the dispatcher, which carries requests out, and the pool, which has those
-/// that are idle. What has finished goes through two steps. `harvest` takes it into the ledger, in every call that has
-/// to know. `deliver` gives what has a receiver to that, in the few calls that may. While a receiver has the thread, the
-/// queue is in a state in which any call may be made.
+/// It connects the ledger with the dispatcher, which carries requests out, and with the pool, which keeps the idle
+/// ones. What has finished goes through two steps. Every call that has to know takes it into the ledger (`harvest`).
+/// Only the few calls that may then give it to its receivers (`deliver`). While a receiver has the thread, the queue is
+/// in a state in which any call may be made.
 ///
 /// The program may sleep on `native_handle()` whenever the owner is in none of these calls. So each call that may have
 /// changed what there is to find ends with `say_readiness`.
@@ -215,18 +215,17 @@ class queue_core {
   [[nodiscard]] const Allocator& allocator() const noexcept { return pool_.allocator(); }
 
  private:
-  /// What other queues on an `io_executor` have to collect keeps the descriptor readable, so that nobody can sleep on
-  /// it. So a wait with a token sleeps elsewhere now and then, where the token does not wake it.
+  /// What other queues on an `io_executor` have to collect keeps its descriptor readable, so no call can sleep on that.
+  /// A wait with a token therefore sleeps elsewhere now and then, where the token does not wake it.
   static constexpr std::chrono::milliseconds nap{1};
   static constexpr unsigned turns_for_a_nap = 4;
 
-  enum class delivery { none, may_happen };
-  static constexpr delivery may_deliver = delivery::may_happen;
+  enum delivery : bool { delivers_nothing, may_deliver };
 
   /// One call of the owner, from its begin to its end.
   class call {
    public:
-    explicit call(queue_core& core, delivery its = delivery::none) : guard_(check(core, its)), core_(core) {}
+    explicit call(queue_core& core, delivery its = delivers_nothing) : guard_(check(core, its)), core_(core) {}
     call(const call&) = delete;
     call& operator=(const call&) = delete;
     ~call() {
@@ -270,8 +269,8 @@ class queue_core {
     ledger_.settle(dispatcher_.finished(), [this](request_record& record) { pool_.put(record); });
   }
 
-  /// Gives receivers what had been taken in when it was called, or the first `most` of it, and returns how many requests
-  /// these were. What finishes meanwhile is left, so that a chain of requests does not keep the caller for ever.
+  /// Gives receivers what had been taken in when it was called, or the first `most` requests of it. Returns how many
+  /// these were. It leaves what finishes meanwhile, so that a chain of requests does not keep the caller for ever.
   std::size_t deliver(call& its, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept {
     if (!ledger_.has_deliverable()) return 0;
     const std::uint64_t end = ledger_.settled();

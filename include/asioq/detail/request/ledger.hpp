@@ -150,7 +150,7 @@ class ledger {
     return record.has_receiver ? received_write_backs_ : write_backs_;
   }
 
-  /// The request is with the caller from here on.
+  /// The request leaves the books: the mark must not outlast this submission.
   static void uncancel(request_record& record) noexcept { record.is_cancelled.store(false, std::memory_order_relaxed); }
 
   /// How many requests have to finish for the first of the list to be among them.
@@ -159,13 +159,13 @@ class ledger {
   }
 
   record_fifo<&request_record::next_later> outstanding_;  // entered and not settled, oldest first
-  list_of_kind write_backs_;                              // of these, the write-backs without a receiver
-  list_of_kind received_write_backs_;                     // of these, the write-backs with one
-  list_of_kind others_;                                   // of these, the others
+  list_of_kind write_backs_;                              // in outstanding_: write-backs without a receiver
+  list_of_kind received_write_backs_;                     // in outstanding_: write-backs with one
+  list_of_kind others_;                                   // in outstanding_: all else
   record_fifo<&request_record::next> collectable_;        // settled and not collected, oldest first
-  list_of_kind failed_;                                   // of these, the write-backs
+  list_of_kind failed_;                                   // in collectable_: the write-backs
   record_fifo<&request_record::next> deliverable_;        // settled and not delivered, oldest first
-  request_record* unreported_ = nullptr;                  // the first of these that has not been reported
+  request_record* unreported_ = nullptr;                  // the first in failed_ that has not been reported
   std::uint64_t entered_ = 0;
   std::uint64_t settled_ = 0;
   std::uint64_t acknowledged_ = 0;

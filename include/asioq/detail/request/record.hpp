@@ -52,7 +52,7 @@ struct alignas(64) owner_part {
   std::byte* buffer = nullptr;   // constant
   void* user_data = nullptr;
   std::uint64_t sequence = 0;              // set on submission
-  completion* receiver = nullptr;          // if it has one: null if that does not want it any more
+  completion* receiver = nullptr;          // set on submission; null if none waits, or not any more
   request_record* next_later = nullptr;    // the request submitted after this one
   request_record* next_of_kind = nullptr;  // the next in the ledger's list of its kind
   bool reported = false;                   // a thrown write_back_error has covered its failure

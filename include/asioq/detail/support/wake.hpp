@@ -19,9 +19,10 @@ namespace asioq::detail {
 /// read-modify-write takes the target out of the word, once. The party that takes it releases the token or, if it is
 /// the owner, needs none, so no token is lost or left over.
 ///
-/// With the descriptor it is the same: it is armed for the descriptor each time the owner leaves its queue and has
-/// found nothing there. The party that takes the target makes the descriptor readable, so it does that at most once
-/// until the owner has found nothing again. The owner takes an armed target back before it sleeps on the semaphore.
+/// The descriptor works in the same way. The owner arms it for the descriptor each time it leaves its queue and has
+/// found nothing there. The party that takes the target makes the descriptor readable. So the descriptor is written to
+/// at most once until the owner has found nothing again. The owner takes an armed target back before it sleeps on the
+/// semaphore.
 class wake {
  public:
   /// A target that no count reaches: only a failure tells.
@@ -83,8 +84,8 @@ class wake {
     wake_if([&](std::uint64_t target) { return failed || finished >= (target & ~by_descriptor); });
   }
 
-  /// Another party: wakes the owner, if it sleeps on the semaphore, since no other thread may carry out its requests.
-  /// An owner in an event loop would not carry them out.
+  /// Another party: wakes an owner that sleeps on the semaphore, since perhaps no other thread will carry out its
+  /// requests. An owner in an event loop would not carry them out.
   void tell_anyway() noexcept {
     wake_if([](std::uint64_t target) { return target < by_descriptor; });
   }
@@ -122,8 +123,8 @@ class wake {
   counting_semaphore tokens_{0};
   std::optional<event> event_;  // the owner makes it, before it sets a target with the flag
   bool is_watching_ = false;    // owner only: has set a target with the flag and not taken it back
-  /// Owner only: signals that have not been drained, including those that other parties are about to send. Several may
-  /// be, since a party can be slow between taking the target and signalling.
+  /// Owner only: signals that have not been drained, including those that other parties are about to send. There may be
+  /// several, since a party can be slow between taking the target and signalling.
   std::uint64_t signals_to_drain_ = 0;
 };
 

@@ -244,7 +244,7 @@ TEST_CASE("a question holds up what names its descriptor, and nothing else", "[s
   static_cast<void>(third);
 }
 
-TEST_CASE("nobody need ask: the queue comes to an end nevertheless", "[schedule]") {
+TEST_CASE("no question need be asked: the queue comes to an end nevertheless", "[schedule]") {
   record_store store;
   schedule order(4, failure_policy::proceed);
   for (std::uint64_t i = 0; i < 10; ++i) store.make(asio_op::write, 5, 10, i * 10);
@@ -257,7 +257,7 @@ TEST_CASE("nobody need ask: the queue comes to an end nevertheless", "[schedule]
   CHECK(order.finished() == 10);
 }
 
-TEST_CASE("a request that was taken back is in nobody's way", "[schedule]") {
+TEST_CASE("a request that was taken back is in no other's way", "[schedule]") {
   record_store store;
   schedule order(4, failure_policy::proceed);
   request_record& first = store.make(asio_op::write, 5, 10, 0);

@@ -12,7 +12,7 @@ using asioq_test::is_readable;
 using std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-TEST_CASE("nobody is told who has not armed", "[wake]") {
+TEST_CASE("an owner that has not armed is not told", "[wake]") {
   wake its;
   CHECK_FALSE(its.is_armed());
   its.tell(100, true);
