@@ -520,6 +520,22 @@ TEST_CASE("what is in flight at a power cut ends with an error, done in part", "
   CHECK(left == std::set<std::string>{"aaaa", "aabb", "aaaa" + zeros, "aabb" + zeros, "aaaabb", "aabbbb"});
 }
 
+TEST_CASE("a write in flight beyond the end grows the file as a whole, or not at all", "[testing]") {
+  std::set<std::size_t> sizes;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    simulated_disk disk{obedient(seed)};
+    const int fd = disk.open("a");
+    write(disk, fd, "aaaa");
+    own_step begun(asio_op::write, fd, "bbbb", 1000);
+    disk.executor().start(begun);
+    disk.executor().poll();
+    disk.crash();
+    disk.executor().poll();
+    sizes.insert(disk.contents("a").size());
+  }
+  CHECK(sizes == std::set<std::size_t>{0, 4, 1004});
+}
+
 TEST_CASE("a queue from before a power cut changes nothing afterwards", "[testing]") {
   simulated_disk disk{{.seed = 5}};
   int lost = 0;

@@ -142,7 +142,8 @@ class disk_files {
     if (place > largest - rest.size() || image.room(place, rest.size(), free_sectors()) < rest.size()) return;
     // A size that has grown has done so for the whole of the write, or not at all.
     const std::uint64_t end = place + rest.size();
-    const std::uint64_t limit = random.happens(0.5) ? end : std::min(end, std::max(place, image.size()));
+    const std::uint64_t limit = random.happens(0.5) ? end : std::min(end, image.size());
+    if (limit <= place) return;
     rest = rest.first(static_cast<std::size_t>(limit - place));
     for (std::uint64_t at = place; !rest.empty();) {
       const std::size_t count = std::min(rest.size(), sector_size_ - static_cast<std::size_t>(at % sector_size_));
