@@ -152,21 +152,15 @@ class simulated_disk {
   /// power cut opens its files anew.
   void crash() {
     const asioq::detail::single_user guard(in_use_);
-    log_.note(now_, "power cut");
-    for (job& its : jobs_) {
-      if (its.file != nullptr && its.state == job::served && its.refusal == 0)
-        files_.cut_off(*its.operation, *its.file, random_);
-      its.end(now_, -EIO);
-    }
-    files_.crash(random_, [this](const std::string& name, const detail::file_image::damage* done,
-                                 const detail::disk_file& file) {
-      if (done == nullptr)
-        log_.note(now_, "  ", name, " has vanished");
-      else
-        log_.note(now_, "  ", name, " has the new content of ", done->kept, " of ", done->open, " sectors, and ",
-                  file.image.size(), " of ", done->size_before, " bytes");
-    });
+    cut_power();
   }
+
+  /// Has the power fail when so many further operations have ended, before the next one does: a power cut in the middle
+  /// of a program's call. The program gets its errors at once.
+  void crash_after(std::size_t operations) noexcept { left_ = operations; }
+
+  /// How often the power has failed.
+  [[nodiscard]] std::size_t power_cuts() const noexcept { return power_cuts_; }
 
   /// The disk's own time, from 0 on.
   [[nodiscard]] std::chrono::nanoseconds now() const noexcept { return now_; }
@@ -254,6 +248,7 @@ class simulated_disk {
       if (at->state != job::waits && (next == jobs_.end() || at->ready < next->ready)) next = at;
     if (next == jobs_.end() || next->ready > limit) return false;
     now_ = std::max(now_, next->ready);
+    if (left_ && (*left_)-- == 0) cut_power();  // then this one is over, too
     const std::int64_t outcome = carry_out(*next);
     log_.note_end(now_, next->file == nullptr ? "?" : std::string_view(next->file->file->name), *next->operation,
                   next->length, outcome);
@@ -295,6 +290,25 @@ class simulated_disk {
     // Without reordering it does not end before what was begun before it.
     if (!options_.reorders) its.ready = last_ready_ = std::max(its.ready, last_ready_);
     its.state = job::served;
+  }
+
+  void cut_power() {
+    ++power_cuts_;
+    left_.reset();
+    log_.note(now_, "power cut");
+    for (job& its : jobs_) {
+      if (its.file != nullptr && its.state == job::served && its.refusal == 0)
+        files_.cut_off(*its.operation, *its.file, random_);
+      its.end(now_, -EIO);
+    }
+    files_.crash(random_, [this](const std::string& name, const detail::file_image::damage* done,
+                                 const detail::disk_file& file) {
+      if (done == nullptr)
+        log_.note(now_, "  ", name, " has vanished");
+      else
+        log_.note(now_, "  ", name, " has the new content of ", done->kept, " of ", done->open, " sectors, and ",
+                  file.image.size(), " of ", done->size_before, " bytes");
+    });
   }
 
   std::int64_t carry_out(job& its) {
@@ -346,6 +360,8 @@ class simulated_disk {
   detail::generator random_;
   std::vector<job> jobs_;  // in the order of their start
   std::vector<planned_failure> planned_;
+  std::optional<std::size_t> left_;  // operations until the power fails
+  std::size_t power_cuts_ = 0;
   detail::disk_log log_;
   std::chrono::nanoseconds now_{};
   std::chrono::nanoseconds last_ready_{};

@@ -536,6 +536,30 @@ TEST_CASE("a write in flight beyond the end grows the file as a whole, or not at
   CHECK(sizes == std::set<std::size_t>{0, 4, 1004});
 }
 
+TEST_CASE("the power fails in the middle of a program's calls", "[testing]") {
+  simulated_disk disk{obedient()};
+  const int fd = disk.open("a");
+  disk.crash_after(2);
+  CHECK(write(disk, fd, "abc") == 3);
+  CHECK(sync(disk, fd) == 0);
+  CHECK(disk.power_cuts() == 0);
+  own_step third(asio_op::write, fd, "x", 0);
+  own_step fourth(asio_op::write, fd, "y", 1);
+  disk.executor().start(third);
+  disk.executor().start(fourth);
+  while (disk.in_flight() > 0) disk.executor().wait_until(forever);
+  CHECK(third.outcome == -EIO);
+  CHECK(fourth.outcome == -EIO);
+  CHECK(disk.power_cuts() == 1);
+  CHECK(write(disk, fd, "z") == -EBADF);
+  CHECK(write(disk, disk.open("a"), "z", 3) == 1);
+  CHECK(disk.power_cuts() == 1);
+  disk.crash_after(7);
+  disk.crash();  // instead of the one after that
+  for (int i = 0; i < 9; ++i) CHECK(sync(disk, disk.open("a")) == 0);
+  CHECK(disk.power_cuts() == 2);
+}
+
 TEST_CASE("a queue from before a power cut changes nothing afterwards", "[testing]") {
   simulated_disk disk{{.seed = 5}};
   int lost = 0;

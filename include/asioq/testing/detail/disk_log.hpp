@@ -5,6 +5,7 @@
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -66,10 +67,11 @@ class disk_log {
     if (its.is_there) line.append(its.before).append(std::to_string(its.number)).append(its.after);
   }
   static void add(std::string& line, const result& its) {
-    for (const auto& [error, name] : names)
-      if (its.outcome == -error) return add(line, std::string_view(name));
-    if (its.outcome < 0) line += "errno ";
-    line += std::to_string(its.outcome < 0 ? -its.outcome : its.outcome);
+    const auto known = std::ranges::find(names, -its.outcome, &std::pair<int, const char*>::first);
+    if (known != names.end())
+      line += known->second;
+    else
+      line.append(its.outcome < 0 ? "errno " : "").append(std::to_string(its.outcome < 0 ? -its.outcome : its.outcome));
   }
   template <std::integral Number>
   static void add(std::string& line, Number number) {

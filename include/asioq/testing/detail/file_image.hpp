@@ -47,7 +47,7 @@ class file_image {
   [[nodiscard]] bool is_durable() const noexcept { return is_durable_; }
 
   /// Returns how many bytes there were.
-  std::size_t read(std::uint64_t offset, std::span<std::byte> target) const {
+  [[nodiscard]] std::size_t read(std::uint64_t offset, std::span<std::byte> target) const {
     if (offset >= size_) return 0;
     target = target.first(static_cast<std::size_t>(std::min<std::uint64_t>(target.size(), size_ - offset)));
     copy_out(offset, target, [](const sector& its) -> const bytes& { return its.live; });

@@ -67,7 +67,7 @@ class filter {
     filter* its_;
   };
 
-  filter(const filter&) = delete;
+  filter(const filter&) = delete;  // NOLINT(bugprone-crtp-constructor-accessibility): constructs nothing
   filter& operator=(const filter&) = delete;
 
   /// An executor that goes through this filter, which must outlive its queues.
@@ -89,7 +89,6 @@ class filter {
     }
   };
 
-  explicit filter(Inner inner) : inner_(std::move(inner)) {}
   /// All queues must be gone.
   ~filter() = default;
 
@@ -110,6 +109,10 @@ class filter {
   [[nodiscard]] bool withdraw(const step& /*its*/) noexcept { return false; }
 
  private:
+  friend Filter;
+
+  explicit filter(Inner inner) : inner_(std::move(inner)) {}
+
   [[nodiscard]] Filter& self() noexcept { return static_cast<Filter&>(*this); }
 
   void start(io_operation& operation) {
