@@ -322,9 +322,9 @@ class simulated_disk {
     }
     if (!its.dirty) return its.refusal != 0 ? its.refusal : files_.carry_out(*its.operation, *its.file, its.length);
     if (its.refusal == 0)
-      its.file->file->image.commit(*its.dirty, [] { return true; });
+      its.file->file->image.commit(std::move(*its.dirty), [] { return true; });
     else if (its.refusal != -EINTR && options_.on_failed_sync == failed_sync::drops_data)
-      its.file->file->image.commit(*its.dirty, [this] { return random_.happens(0.5); });
+      its.file->file->image.commit(std::move(*its.dirty), [this] { return random_.happens(0.5); });
     return its.refusal;
   }
 

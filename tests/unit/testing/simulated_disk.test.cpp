@@ -136,6 +136,18 @@ TEST_CASE("what is in flight when its descriptor is closed goes on", "[testing]"
   CHECK(text_on(disk, "a") == "abc");
 }
 
+TEST_CASE("a close does not close what has got its number meanwhile", "[testing]") {
+  simulated_disk disk{obedient()};
+  const int fd = disk.open("a");
+  own_step step(asio_op::close, fd);
+  disk.executor().start(step);
+  disk.close(fd);
+  CHECK(disk.open("b") == fd);
+  disk.executor().wait_until(forever);
+  CHECK(step.outcome == -EBADF);
+  CHECK(write(disk, fd, "x") == 1);
+}
+
 TEST_CASE("a simulated disk refuses misuse", "[testing]") {
   simulated_disk disk{obedient()};
   const auto executor = disk.executor();
@@ -518,6 +530,24 @@ TEST_CASE("what is in flight at a power cut ends with an error, done in part", "
   }
   const std::string zeros(2, '\0');
   CHECK(left == std::set<std::string>{"aaaa", "aabb", "aaaa" + zeros, "aabb" + zeros, "aaaabb", "aabbbb"});
+}
+
+TEST_CASE("a write in flight at a power cut may leave what was written before it", "[testing]") {
+  std::set<std::string> left;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    simulated_disk disk{obedient(seed)};
+    const int fd = disk.open("a");
+    write(disk, fd, "a", 0);
+    sync(disk, fd);
+    write(disk, fd, "b", 0);
+    own_step begun(asio_op::write, fd, "c", 0);
+    disk.executor().start(begun);
+    disk.executor().poll();
+    disk.crash();
+    disk.executor().poll();
+    left.insert(text_on(disk, "a"));
+  }
+  CHECK(left == std::set<std::string>{"a", "b", "c"});
 }
 
 TEST_CASE("a write in flight beyond the end grows the file as a whole, or not at all", "[testing]") {

@@ -110,7 +110,7 @@ class file_image {
   /// A sync ends: `reaches()` says, for one part after the other, whether it is on the medium. What is not is lost: no
   /// later sync takes care of it unless it is written again.
   template <class Reaches>
-  void commit(const dirty_state& found, Reaches reaches) {
+  void commit(dirty_state found, Reaches reaches) {
     if (found.size_version > size_synced_ && reaches()) {
       durable_size_ = found.size;
       size_synced_ = found.size_version;
@@ -118,10 +118,10 @@ class file_image {
         cut(at->second.durable, at->first, found.size);
     }
     size_covered_ = std::max(size_covered_, found.size_version);
-    for (const dirty_state::part& part : found.parts) {
+    for (dirty_state::part& part : found.parts) {
       sector& its = sectors_[part.index];
       if (part.version > its.synced && reaches()) {
-        its.durable = part.content;
+        its.durable = std::move(part.content);
         its.synced = part.version;
       }
       its.covered = std::max(its.covered, part.version);

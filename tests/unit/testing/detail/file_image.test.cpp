@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "catch.hpp"
 
@@ -101,6 +102,14 @@ TEST_CASE("the size after a power cut is the old or the new one", "[testing]") {
     image.crash([&] { return keeps = !keeps; });  // the size, and every other sector
     CHECK(text_of(image.contents()) == "aaaabb..cccc");
   }
+  SECTION("it has grown, and there is nothing beyond the old one") {
+    write(image, 6, "cccccc");
+    bool is_size = true;
+    image.crash([&] { return !std::exchange(is_size, false); });
+    CHECK(text_of(image.contents()) == "aaaabb");
+    image.resize(8);
+    CHECK(text_of(image.contents()) == "aaaabb..");
+  }
   SECTION("it has shrunk: a truncate has happened or not") {
     image.resize(2);
     CHECK(after_crash(image, false) == "aaaabb");
@@ -115,6 +124,14 @@ TEST_CASE("the size after a power cut is the old or the new one", "[testing]") {
     image.resize(8);
     CHECK(after_crash(image, true) == "aa......");
     CHECK(after_crash(image, false) == "aa");
+  }
+  SECTION("nor does it if the sync has failed, and only the size has become durable") {
+    image.resize(2);
+    bool is_size = true;
+    image.commit(image.dirty(), [&] { return std::exchange(is_size, false); });
+    image.resize(6);
+    sync(image);
+    CHECK(after_crash(image, false) == "aa....");
   }
 }
 

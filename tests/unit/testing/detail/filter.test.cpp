@@ -146,6 +146,36 @@ TEST_CASE("the descriptor is readable while a filter has kept something", "[test
   executor.keep_readable(false);
 }
 
+TEST_CASE("a wait ends with what is answered, and waits for nothing else", "[testing]") {
+  std::vector<asioq::io_operation*> held;
+  keeper filter(plain_executor{&held});
+  own_step passed(asio_op::fsync, 1);
+  own_step kept(asio_op::fsync, 1);
+  filter.executor().start(passed);
+  filter.keeps = true;
+  filter.executor().start(kept);
+  filter.executor().cancel(kept);
+  filter.executor().wait_until(forever);
+  CHECK(kept.outcome == -ECANCELED);
+  CHECK(held.size() == 1);
+  filter.executor().wait_until(forever);
+  CHECK(passed.outcome == 0);
+}
+
+TEST_CASE("the descriptor is readable until the answer has been taken", "[testing]") {
+  simulated_disk disk;
+  keeper filter(disk.executor());
+  const int handle = filter.executor().native_handle();
+  filter.keeps = true;
+  own_step kept(asio_op::fsync, disk.open("a"));
+  filter.executor().start(kept);
+  filter.executor().cancel(kept);
+  CHECK(is_readable(handle));
+  filter.executor().wait_until(forever);
+  CHECK(kept.outcome == -ECANCELED);
+  CHECK_FALSE(is_readable(handle));
+}
+
 TEST_CASE("a filter that refuses has taken nothing", "[testing]") {
   simulated_disk disk;
   keeper filter(disk.executor());
