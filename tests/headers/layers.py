@@ -19,6 +19,7 @@ layers = [
     'detail/queue/',
     'queue',
     'file reader writer',
+    'testing/disk_options testing/latency_model testing/detail/',
     'testing/',
     'asioq',
 ]
