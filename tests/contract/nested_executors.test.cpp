@@ -166,12 +166,21 @@ class held_up_queue {
   asioq::basic_asio_queue<custom_executor> other_{custom_executor{&sink_}, {.buffer_size = 1}};
 };
 
-/// Without threads. Once, when a task calls it, it does something of the program's inside `execute`.
+/// Without threads. Once, when a task calls it, it does something of the program's inside `execute`, and runs at once
+/// what is handed over meanwhile.
 class intruding_sink : public task_sink {
  public:
   void execute(asioq::task work) override {
+    ++calls;
+    if (is_intruding_) {
+      work();
+      return;
+    }
     tasks_.push_back(work);
-    if (is_working_ && intrusion) std::exchange(intrusion, nullptr)();
+    if (!is_working_ || !intrusion) return;
+    is_intruding_ = true;
+    std::exchange(intrusion, nullptr)();
+    is_intruding_ = false;
   }
 
   void run_all() {
@@ -181,10 +190,12 @@ class intruding_sink : public task_sink {
   }
 
   std::function<void()> intrusion;
+  std::size_t calls = 0;
 
  private:
   std::deque<asioq::task> tasks_;
   bool is_working_ = false;
+  bool is_intruding_ = false;
 };
 
 template <class Body>
@@ -313,6 +324,35 @@ TEST_CASE("a queue may go inside `execute`, on the thread of its own worker", "[
       sink.intrusion = [&] { queue.reset(); };
       sink.run_all();
       return !queue && contents(file).size() == 2 * count - 1 ? 7 : 0;
+    });
+    CHECK(end.exit_code == 7);
+    CHECK(end.errors.empty());
+  });
+}
+
+TEST_CASE("a queue may be used inside `execute`, on the thread of its own worker", "[nested]") {
+  in_every_order([](asioq::execution_order order) {
+    const ending end = run_in_child([order] {
+      constexpr std::size_t count = 200;  // some turns
+      const descriptor file = temp_file();
+      intruding_sink sink;
+      asioq::basic_asio_queue<custom_executor> queue(custom_executor{&sink},
+                                                     {.buffer_size = 1, .max_writebacks = 2 * count, .order = order});
+      std::size_t next = 0;
+      const auto submit = [&] {
+        for (std::size_t more = count; more > 0; --more, ++next)
+          queue.submit(write_back_of(queue, file, "x", 2 * next));
+      };
+      submit();
+      sink.intrusion = [&] {
+        static_cast<void>(queue.poll());
+        submit();
+        static_cast<void>(queue.wait_for(std::chrono::seconds(0)));
+        static_cast<void>(queue.poll());
+      };
+      sink.run_all();
+      if (queue.completed_through() != 2 * count || sink.calls > 5 * count) return 1;
+      return contents(file).size() == 4 * count - 1 ? 7 : 2;
     });
     CHECK(end.exit_code == 7);
     CHECK(end.errors.empty());

@@ -57,7 +57,7 @@ class concurrent_dispatcher final : public task_dispatcher {
   void poll(std::uint64_t submitted) override {
     if (finished() == submitted) return;
     lock_type lock(mutex_);
-    while (needs_task(0)) add_task(lock);
+    add_tasks(lock);
   }
 
   void await(std::uint64_t seen, std::uint64_t target) noexcept override {
@@ -135,7 +135,7 @@ class concurrent_dispatcher final : public task_dispatcher {
       if (request_record* const record = order_.next_to_finish()) carry_out(*record, lock);
     settle(lock);
     try {
-      while (needs_task(0)) add_task(lock);
+      add_tasks(lock);
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call tries again, or does the work itself
     }
     return finished() != seen;
@@ -201,6 +201,12 @@ class concurrent_dispatcher final : public task_dispatcher {
   /// Whether there is more to do than the tasks on their way and `here` workers can take.
   [[nodiscard]] bool needs_task(std::size_t here) noexcept {
     return order_.startable() + (order_.has_question() ? 1 : 0) > pending_ + here;
+  }
+
+  /// Owner: hands over the tasks that are needed now. If it is itself inside a call of a worker's, where they return at
+  /// once, they change nothing, and that worker does the rest. Throws and unlocks as `add_task`.
+  void add_tasks(lock_type& lock) {
+    for (std::size_t most = order_.startable() + 1; most > 0 && needs_task(0); --most) add_task(lock);
   }
 
   /// Throws what the executor throws. Unlocks for a while.
