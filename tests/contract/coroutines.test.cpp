@@ -1,5 +1,6 @@
 #include "coroutines.hpp"
 #include "catch.hpp"
+#include "child.hpp"
 #include "every_executor.hpp"
 #include "receivers.hpp"
 #include "requests.hpp"
@@ -7,11 +8,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -265,6 +268,21 @@ TEST_CASE("a failure that a destroyed coroutine does not get is a lost one", "[c
     CHECK(losses == std::vector<std::string>{"one", "two", "three"});
     CHECK_FALSE(none);
   });
+}
+
+TEST_CASE("a failure that a destroyed coroutine does not get tells the owner of no other", "[coroutine][lost]") {
+  const ending end = run_in_child([] {
+    const descriptor full = open_path("/dev/full", O_RDWR);
+    std::optional<outcome> none;
+    asioq::basic_asio_queue<asioq::inline_executor> queue({.buffer_size = 512});
+    static_cast<void>(await_one(queue, write_of(queue, full, "one", 0), none));
+    static_cast<void>(queue.poll());
+    queue.submit(write_of(queue, full, "three", 0));
+    return 0;
+  });
+  CHECK(end.signal == SIGABRT);
+  CHECK(end.errors.find("3 bytes") != std::string::npos);
+  CHECK(end.errors.find("5 bytes") != std::string::npos);
 }
 
 TEST_CASE("a delivery may destroy a coroutine that is next", "[coroutine][lifetime]") {

@@ -597,6 +597,85 @@ TEST_CASE("a loop sees what other queues on its ring take in", "[event_loop][uri
   });
 }
 
+TEST_CASE("a loop sees what a call of another queue on its ring begins", "[event_loop][uring][wake_up]") {
+  if (!asioq::uring_context::available()) return;
+  in_every_order([](asioq::execution_order order) {
+    pipe_ends pipe;
+    const pipe_ends other_pipe;
+    const pipe_ends silent_pipe;
+    const std::string block(pipe.shrink(), 'x');
+    uring_engine engine;
+    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
+    auto looping = its.queue({.buffer_size = block.size()});
+    auto blind = its.queue({.buffer_size = 512});  // these have no part in the loop
+    auto idle = its.queue({.buffer_size = 512});
+    idle.submit(read_of(idle, silent_pipe.read_end, 1));  // else a lone operation would begin at once
+    CHECK_FALSE(idle.try_wait());
+    const int fd = looping.native_handle();
+    for (int round = 0; round < 5; ++round) {
+      pipe.put(block);
+      looping.submit(write_back_of(looping, pipe.write_end, block));  // comes back from no call
+      looping.submit(write_of(looping, pipe.write_end, "y"));
+      blind.submit(read_of(blind, other_pipe.read_end, 1));
+      CHECK_FALSE(blind.try_wait());
+      CHECK(is_silent(looping, fd));
+      CHECK((pipe.take(block.size()) == block));
+      other_pipe.put("x");
+      CHECK(is_readable(fd, for_long));
+      CHECK(blind.wait().bytes_transferred() == 1);
+      CHECK((pipe.take(block.size()) == block));
+      bool wakes = true;
+      for (asioq::asio_request done; wakes && !done; done = looping.try_wait()) wakes = is_readable(fd, for_long);
+      CHECK(wakes);
+      CHECK(pipe.take(1) == "y");
+      CHECK(is_silent(looping, fd));
+    }
+    silent_pipe.put("x");
+    CHECK(idle.wait());
+  });
+}
+
+TEST_CASE("a wait with a token sleeps though another queue on the ring keeps the descriptor readable",
+          "[event_loop][uring][stop]") {
+  /// Asks to stop at its tenth sleep, or after too many looks without one.
+  struct counting_engine : uring_engine {
+    void poll() override {
+      uring_engine::poll();
+      if (++looks == 1000) source.request_stop();
+    }
+    void wait_until(std::chrono::steady_clock::time_point deadline) override {
+      uring_engine::wait_until(deadline);
+      if (++sleeps == 10) source.request_stop();
+    }
+    std::stop_source source;
+    int looks = 0;
+    int sleeps = 0;
+  };
+
+  if (!asioq::uring_context::available()) return;
+  in_every_order([](asioq::execution_order order) {
+    const pipe_ends pipe;
+    const descriptor file = temp_file_with("abc");
+    counting_engine engine;
+    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
+    auto queue = its.queue({.buffer_size = 512});
+    auto other = its.queue({.buffer_size = 512});
+    const int fd = other.native_handle();
+    other.submit(read_of(other, file, 3, 0));
+    other.sync();
+    queue.submit(read_of(queue, pipe.read_end, 1));
+    CHECK(is_readable(fd));
+    engine.looks = engine.sleeps = 0;
+    CHECK_FALSE(queue.wait(engine.source.get_token()));
+    CHECK(engine.sleeps == 10);
+    CHECK(engine.looks < 100);
+    CHECK(is_readable(fd));
+    CHECK(other.wait().bytes_transferred() == 3);
+    pipe.put("x");
+    CHECK(queue.wait().bytes_transferred() == 1);
+  });
+}
+
 TEST_CASE("several queues on one ring lose no wake-up", "[event_loop][uring][wake_up]") {
   on_io_uring([](const world<any_io_executor>& its) {
     constexpr std::uint64_t count = 1000;  // for each queue

@@ -1,13 +1,17 @@
 // Executors that run a task inside `execute` when they are called on a thread of their own: always, or now and then.
 #include "catch.hpp"
+#include "child.hpp"
 #include "every_executor.hpp"
 #include "requests.hpp"
 #include "seed.hpp"
 
 #include <chrono>
+#include <deque>
+#include <functional>
 #include <latch>
 #include <optional>
 #include <semaphore>
+#include <utility>
 
 using namespace asioq_test;
 
@@ -162,6 +166,27 @@ class held_up_queue {
   asioq::basic_asio_queue<custom_executor> other_{custom_executor{&sink_}, {.buffer_size = 1}};
 };
 
+/// Without threads. Once, when a task calls it, it does something of the program's inside `execute`.
+class intruding_sink : public task_sink {
+ public:
+  void execute(asioq::task work) override {
+    tasks_.push_back(work);
+    if (is_working_ && intrusion) std::exchange(intrusion, nullptr)();
+  }
+
+  void run_all() {
+    is_working_ = true;
+    for (; !tasks_.empty(); tasks_.pop_front()) tasks_.front()();
+    is_working_ = false;
+  }
+
+  std::function<void()> intrusion;
+
+ private:
+  std::deque<asioq::task> tasks_;
+  bool is_working_ = false;
+};
+
 template <class Body>
 void on_nesting_pools(Body body) {
   in_every_order([&](asioq::execution_order order) {
@@ -271,5 +296,25 @@ TEST_CASE("a queue goes only when its worker is no longer inside `execute`", "[n
     const std::jthread answers([&] { queue.answer(); });
     queue.destroy();
     CHECK_FALSE(queue.is_held_up());
+  });
+}
+
+TEST_CASE("a queue may go inside `execute`, on the thread of its own worker", "[nested][lifetime]") {
+  in_every_order([](asioq::execution_order order) {
+    const ending end = run_in_child([order] {
+      constexpr std::size_t count = 200;  // some turns
+      const descriptor file = temp_file();
+      intruding_sink sink;
+      std::optional<asioq::basic_asio_queue<custom_executor>> queue;
+      queue.emplace(custom_executor{&sink},
+                    asioq::queue_options{.buffer_size = 1, .max_writebacks = count, .order = order});
+      // They do not continue one another, so each is a request of its turn.
+      for (std::size_t i = 0; i < count; ++i) queue->submit(write_back_of(*queue, file, "x", 2 * i));
+      sink.intrusion = [&] { queue.reset(); };
+      sink.run_all();
+      return !queue && contents(file).size() == 2 * count - 1 ? 7 : 0;
+    });
+    CHECK(end.exit_code == 7);
+    CHECK(end.errors.empty());
   });
 }

@@ -259,7 +259,7 @@ drain:
 #ifdef MUT_CALL_AS_RUNNER
   atomic { live; stops_running() };
 #endif
-  step(callers--; fl = (is_leaving && callers == 0));                        /* leave_list() */
+  step(callers--; fl = is_leaving);                                          /* leave_list() */
 #ifndef MUT_CALLER_SILENT
   if :: fl -> tell(0); fl = 0 :: else fi;
 #endif

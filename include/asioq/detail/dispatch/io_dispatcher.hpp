@@ -18,7 +18,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -87,16 +86,15 @@ class io_dispatcher final : public dispatcher {
   }
 
   void set_readable() noexcept override {
-    target_ = nothing;
+    is_watching_ = false;
     if (is_kept_readable_) return;
     is_kept_readable_ = true;
     if constexpr (keeps_readable<Executor>) executor_.keep_readable(true);
   }
 
-  bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t target) noexcept override {
+  bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t /*target*/) noexcept override {
     unwatch();
-    target_ = target;
-    failed_ = order_.failed();
+    is_watching_ = true;
     try {
       if (finished() != submitted) start_requests();
       if constexpr (has_native_handle<Executor>) static_cast<void>(executor_.native_handle());
@@ -114,10 +112,8 @@ class io_dispatcher final : public dispatcher {
   }
 
  private:
-  static constexpr std::uint64_t nothing = std::numeric_limits<std::uint64_t>::max();
-
   void unwatch() noexcept {
-    target_ = nothing;
+    is_watching_ = false;
     if (!std::exchange(is_kept_readable_, false)) return;
     if constexpr (keeps_readable<Executor>) executor_.keep_readable(false);
   }
@@ -160,6 +156,9 @@ class io_dispatcher final : public dispatcher {
   }
 
   void on_step(request_record& record, std::int64_t outcome) noexcept {
+    // It is a call of another queue that completes the step, and the owner of this one sleeps on the descriptor next. It
+    // has to look again, even if nothing has come back: the executor may keep what follows until this queue polls.
+    if (is_watching_) set_readable();
     if (record.is_cut_short && outcome == -EINTR) outcome = -ECANCELED;
     const bool has_more = advance(record, record.from, outcome, !describes_files<Executor>);
     if (has_more && record.is_cut_short) {
@@ -180,9 +179,7 @@ class io_dispatcher final : public dispatcher {
       start_requests();
     } catch (...) {  // NOLINT(bugprone-empty-catch): the owner's next call offers again what the executor refuses now
     }
-    // Perhaps it is a call of another queue that has completed the step, and this one's owner waits for the descriptor.
     publish();
-    if (target_ != nothing && (finished() >= target_ || order_.failed() != failed_)) set_readable();
   }
 
   /// Blocks until something has been completed. If the executor refuses a request while nothing is in flight, the
@@ -226,9 +223,8 @@ class io_dispatcher final : public dispatcher {
   const Executor& executor_;  // the queue's
   schedule order_;
   file_probe probe_;
-  std::uint64_t target_ = nothing;  // from `watch` on: the count that makes the descriptor readable
-  std::uint64_t failed_ = 0;        // with `target_`: how many had failed then
-  bool is_kept_readable_ = false;   // the executor has been asked for it
+  bool is_watching_ = false;       // the owner has found nothing, and may sleep on the descriptor
+  bool is_kept_readable_ = false;  // the executor has been asked for it
 };
 
 }  // namespace asioq::detail

@@ -25,7 +25,8 @@ namespace asioq::detail {
 /// - A worker that calls the executor is a `caller`, and has no request in hand and no claim on any.
 /// - A task that finds itself inside such a call of its own thread returns, else stacks would grow without bound. The
 ///   outer worker does the work.
-/// - The executor may go with the queue, so the queue's destructor waits for the callers.
+/// - The executor may go with the queue, so the queue's destructor waits for the callers. It does not wait for those of
+///   its own thread, where the executor has run inside `execute` what destroys the queue.
 class task_dispatcher : public dispatcher {
   static constexpr std::chrono::nanoseconds shortest_look{1500};
   static constexpr std::chrono::nanoseconds longest_look{12000};
@@ -100,7 +101,7 @@ class task_dispatcher : public dispatcher {
    private:
     friend class task_dispatcher;
 
-    /// Returns whether the queue's destructor waits for this.
+    /// Returns whether the queue's destructor may wait for this.
     bool leave_list() noexcept {
       const std::lock_guard lock(its_.callers_mutex_);
       if (caller* one = its_.callers_.load(std::memory_order_relaxed); one == this) {
@@ -109,7 +110,7 @@ class task_dispatcher : public dispatcher {
         while (one->next_ != this) one = one->next_;
         one->next_ = next_;
       }
-      return its_.is_leaving_ && its_.callers_.load(std::memory_order_relaxed) == nullptr;
+      return its_.is_leaving_;
     }
 
     task_dispatcher& its_;
@@ -153,12 +154,19 @@ class task_dispatcher : public dispatcher {
   void wait_for_callers() noexcept {
     std::unique_lock lock(callers_mutex_);
     is_leaving_ = true;
-    while (callers_.load(std::memory_order_relaxed) != nullptr) {
+    while (has_caller_elsewhere()) {
       wake_.arm(wake::never);
       lock.unlock();
       wake_.sleep();
       lock.lock();
     }
+  }
+
+  /// Under callers_mutex_: whether a worker on another thread calls the executor.
+  [[nodiscard]] bool has_caller_elsewhere() const noexcept {
+    const caller* one = callers_.load(std::memory_order_relaxed);
+    while (one != nullptr && one->thread_ == this_thread()) one = one->next_;
+    return one != nullptr;
   }
 
   void drop_share() noexcept {

@@ -137,13 +137,15 @@ class queue_core {
     const int handle = dispatcher_.native_handle();
     event stopped;
     const std::stop_callback signal(stop, [&stopped]() noexcept { stopped.signal(); });
-    for (;;) {
+    for (unsigned turn = 1;; ++turn) {
       dispatcher_.poll(ledger_.entered());
       harvest();
       deliver(its);
       if (ledger_.has_collectable() || is_empty() || stop.stop_requested()) return collect();
       if (ledger_.has_deliverable()) continue;
-      if (dispatcher_.watch(ledger_.entered(), ledger_.settled(), next_to_come_back()))
+      if (turn % turns_for_a_nap == 0)
+        dispatcher_.await_until(ledger_.settled(), next_to_come_back(), std::chrono::steady_clock::now() + nap);
+      else if (dispatcher_.watch(ledger_.entered(), ledger_.settled(), next_to_come_back()))
         wait_for_either(handle, stopped.descriptor());
     }
   }
@@ -213,6 +215,11 @@ class queue_core {
   [[nodiscard]] const Allocator& allocator() const noexcept { return pool_.allocator(); }
 
  private:
+  /// What other queues on an `io_executor` have to collect keeps its descriptor readable, so no call can sleep on that.
+  /// A wait with a token therefore sleeps elsewhere now and then, where the token does not wake it.
+  static constexpr std::chrono::milliseconds nap{1};
+  static constexpr unsigned turns_for_a_nap = 4;
+
   enum delivery : bool { delivers_nothing, may_deliver };
 
   /// One call of the owner, from its begin to its end.

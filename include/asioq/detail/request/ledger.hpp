@@ -75,7 +75,7 @@ class ledger {
     request_record& record = deliverable_.pop_front();
     uncancel(record);  // its token may have been stopped until now
     --undelivered_;
-    if (is_loss(record)) owner_was_told_ = true;
+    if (record.receiver != nullptr && is_loss(record)) owner_was_told_ = true;
     return &record;
   }
 
