@@ -60,9 +60,9 @@ job copy(auto& queue, std::string path) {
 }
 
 bool is_copied(const std::string& path) {
-  std::ifstream from(path), to(path + ".copy");
-  using bytes = std::istreambuf_iterator<char>;
-  return std::equal(bytes(from), bytes(), bytes(to), bytes());
+  std::ifstream from(path);
+  std::ifstream to(path + ".copy");
+  return std::equal(std::istreambuf_iterator<char>(from), {}, std::istreambuf_iterator<char>(to), {});
 }
 }  // namespace
 

@@ -598,17 +598,14 @@ TEST_CASE("a loop sees what other queues on its ring take in", "[event_loop][uri
 }
 
 TEST_CASE("a loop sees what a call of another queue on its ring begins", "[event_loop][uring][wake_up]") {
-  if (!asioq::uring_context::available()) return;
-  in_every_order([](asioq::execution_order order) {
+  on_io_uring([](const auto& world) {
     pipe_ends pipe;
     const pipe_ends other_pipe;
     const pipe_ends silent_pipe;
     const std::string block(pipe.shrink(), 'x');
-    uring_engine engine;
-    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
-    auto looping = its.queue({.buffer_size = block.size()});
-    auto blind = its.queue({.buffer_size = 512});  // these have no part in the loop
-    auto idle = its.queue({.buffer_size = 512});
+    auto looping = world.queue({.buffer_size = block.size()});
+    auto blind = world.queue({.buffer_size = 512});  // these have no part in the loop
+    auto idle = world.queue({.buffer_size = 512});
     idle.submit(read_of(idle, silent_pipe.read_end, 1));  // else a lone operation would begin at once
     CHECK_FALSE(idle.try_wait());
     const int fd = looping.native_handle();
@@ -657,7 +654,7 @@ TEST_CASE("a wait with a token sleeps though another queue on the ring keeps the
     const pipe_ends pipe;
     const descriptor file = temp_file_with("abc");
     counting_engine engine;
-    const world<any_io_executor> its{any_io_executor(engine), nullptr, false, order, true};
+    const world<any_io_executor> its = world_on(engine, order);
     auto queue = its.queue({.buffer_size = 512});
     auto other = its.queue({.buffer_size = 512});
     const int fd = other.native_handle();

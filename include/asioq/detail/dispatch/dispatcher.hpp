@@ -44,9 +44,9 @@ class dispatcher {
   /// Makes the descriptor readable, or leaves it so. There must be one.
   virtual void set_readable() noexcept = 0;
 
-  /// Makes the descriptor readable when `finished()` reaches `target` or a request fails, and not before. Begins what
-  /// is due. Returns false if `finished()` is not `seen`: then the caller has to look again. There must be a
-  /// descriptor.
+  /// Makes the descriptor readable when `finished()` reaches `target` or a request fails. It is not readable before,
+  /// unless the owner has to look for another reason. Begins what is due. Returns false if `finished()` is not `seen`:
+  /// then the caller has to look again. There must be a descriptor.
   virtual bool watch(std::uint64_t submitted, std::uint64_t seen, std::uint64_t target) noexcept = 0;
 
   /// The queue goes, and everything submitted has finished. The caller must not use the dispatcher any more, which

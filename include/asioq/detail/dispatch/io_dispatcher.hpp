@@ -156,8 +156,8 @@ class io_dispatcher final : public dispatcher {
   }
 
   void on_step(request_record& record, std::int64_t outcome) noexcept {
-    // It is a call of another queue that completes the step, and the owner of this one sleeps on the descriptor next. It
-    // has to look again, even if nothing has come back: the executor may keep what follows until this queue polls.
+    // A call of another queue completes the step, and the owner of this one sleeps on the descriptor next. It has to
+    // look again, even if nothing has come back: the executor may keep what follows until this queue polls.
     if (is_watching_) set_readable();
     if (record.is_cut_short && outcome == -EINTR) outcome = -ECANCELED;
     const bool has_more = advance(record, record.from, outcome, !describes_files<Executor>);

@@ -54,7 +54,7 @@ class hash_table {
   /// Removes an entry. What lies behind it closes the gap, unless it would then lie before its first place.
   void erase(Entry& entry) noexcept {
     --size_;
-    std::size_t gap = static_cast<std::size_t>(&entry - places_.data());
+    auto gap = static_cast<std::size_t>(&entry - places_.data());
     for (std::size_t i = wrap(gap + 1); places_[i].users != 0; i = wrap(i + 1)) {
       if (wrap(i - first_place_of(places_[i].key())) < wrap(i - gap)) continue;
       places_[gap] = places_[i];

@@ -54,6 +54,8 @@ class wake {
     return event_->descriptor();
   }
 
+  // NOLINTBEGIN(bugprone-unchecked-optional-access): see event_
+
   /// Owner: makes the descriptor readable, or leaves it so.
   void set_readable() noexcept {
     unwatch();
@@ -107,6 +109,8 @@ class wake {
       return;
     }
   }
+
+  // NOLINTEND(bugprone-unchecked-optional-access)
 
   /// Owner: no party makes the descriptor readable from here on, except one that is about to.
   void unwatch() noexcept {
