@@ -26,7 +26,9 @@ enum class execution_order {
 /// What happens to the requests behind one that failed.
 enum class failure_policy {
   proceed,  ///< They run as if nothing had happened.
-  hold      ///< None of them runs: each comes back with `std::errc::operation_canceled` and its data until `resume()`.
+  /// None of them begins: each comes back with `std::errc::operation_canceled` and its data until `resume()`. As if
+  /// serial, those that are already running go on to their end, and may succeed, or fail with errors of their own.
+  hold
 };
 
 /// The options of a queue, in the order that designated initialisers need.
