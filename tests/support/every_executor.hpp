@@ -135,6 +135,11 @@ void on_io_executors(asioq::execution_order order, Body body) {
       uring_engine engine;
       body(world_on(engine, order));
     }
+    SECTION("on io_uring with faults") {
+      flawed_uring_engine engine{run_seed()};
+      INFO("seed " << run_seed());
+      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order});
+    }
   }
 #endif
 }

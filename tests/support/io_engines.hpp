@@ -4,6 +4,7 @@
 #include <asioq/io_executor.hpp>
 #include <asioq/operation.hpp>
 #ifdef ASIOQ_TEST_URING
+#include <asioq/testing/faults.hpp>
 #include <asioq/uring.hpp>
 #endif
 
@@ -103,6 +104,20 @@ class uring_engine : public io_engine_base {
 
  private:
   asioq::uring_context context_{4};
+};
+
+/// The same, with transfers that are cut short, at multiples that O_DIRECT allows, and interruptions.
+class flawed_uring_engine : public io_engine_base {
+ public:
+  explicit flawed_uring_engine(std::uint64_t seed)
+      : flawed_(context_.executor(), {.seed = seed, .short_transfers = 0.25, .unit = 4096}) {}
+  void start(asioq::io_operation& operation) override { flawed_.executor().start(operation); }
+  void poll() override { flawed_.executor().poll(); }
+  void wait_until(std::chrono::steady_clock::time_point deadline) override { flawed_.executor().wait_until(deadline); }
+
+ private:
+  asioq::uring_context context_{4};
+  asioq::testing::faults<asioq::uring_context::executor_type> flawed_;
 };
 #endif
 

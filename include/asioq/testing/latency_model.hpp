@@ -17,7 +17,7 @@ struct latency_model {
   std::chrono::nanoseconds fixed = std::chrono::microseconds{80};
   /// For each KiB that is read or written.
   std::chrono::nanoseconds per_kibibyte{400};
-  /// For each MiB between the end of the operation that was begun before and the begin of this one.
+  /// For each MiB between the end of the operation that was begun before and the start of this one.
   std::chrono::nanoseconds seek_per_mebibyte{0};
   /// The most that a seek takes; a seek to another file takes that.
   std::chrono::nanoseconds longest_seek{0};

@@ -99,7 +99,7 @@ class simulated_disk {
   /// An executor that gives its operations to this disk.
   [[nodiscard]] executor_type executor() noexcept { return executor_type{*this}; }
 
-  /// A new descriptor of the file with this name, at its begin. Such numbers are far above the system's, so that a
+  /// A new descriptor of the file with this name, at its beginning. Such numbers are far above the system's, so that a
   /// system call that gets one by mistake fails. Throws `std::system_error` (`no_such_file_or_directory`) if there is
   /// no such file and `mode` does not create it.
   int open(std::string_view name, open_mode mode = {}) {
