@@ -226,7 +226,8 @@ class basic_asio_queue {
   ///
   /// What has begun goes on to its end. A queue on an `io_executor` that can `cancel` asks it to end that early.
   /// io_uring ends transfers of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and
-  /// what they had transferred. Under `failure_policy::hold` only these count as failures, not what had not begun.
+  /// what they had transferred. Under `failure_policy::hold` such a request counts as a failure only if it had
+  /// transferred something, and what had not begun never does.
   ///
   /// A cancelled write-back without a receiver is one that failed: collect it, or its data counts as lost. The
   /// destructor of a queue waits after this only for what has begun.

@@ -33,9 +33,9 @@ class inline_dispatcher final : public dispatcher {
   void cancel(request_record* /*oldest*/) noexcept override {}
   int native_handle() override { return wake_.descriptor(); }
   void set_readable() noexcept override { wake_.set_readable(); }
-  bool watch(std::uint64_t /*submitted*/, std::uint64_t /*seen*/, std::uint64_t target) noexcept override {
+  bool watch(std::uint64_t /*submitted*/, std::uint64_t seen, std::uint64_t target) noexcept override {
     wake_.watch(target);
-    return true;
+    return finished() == seen;
   }
   void leave() noexcept override { delete this; }
 

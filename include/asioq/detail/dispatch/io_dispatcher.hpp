@@ -161,7 +161,9 @@ class io_dispatcher final : public dispatcher {
     if (is_watching_) set_readable();
     if (record.is_cut_short && outcome == -EINTR) outcome = -ECANCELED;
     const bool has_more = advance(record, record.from, outcome, !describes_files<Executor>);
-    if (has_more && record.is_cut_short) {
+    if (record.is_cut_short && record.error == ECANCELED && record.transferred == 0) {
+      order_.cancel(record, ECANCELED);  // it has had no effect
+    } else if (has_more && record.is_cut_short) {
       order_.refuse(record, ECANCELED);
     } else if (has_more) {
       try {

@@ -29,7 +29,7 @@ inline constexpr unsigned char op_truncate = 55;
 /// MAX_RW_COUNT of the kernel, for pages of 4 KiB.
 inline constexpr std::size_t longest_step = 0x7ffff000;
 
-/// In `result` of an operation that its queue has cancelled, where the kernel's refusals are counted else.
+/// In `result` of an operation that its queue has cancelled, where the kernel's refusals are otherwise counted.
 inline constexpr std::int64_t cut_short = -1;
 
 /// Operations linked by `next`, first in, first out.
@@ -133,8 +133,7 @@ inline void mend_position(const io_operation& operation, std::int32_t result) no
 
 /// Whether the kernel has not carried out the operation, for reasons that do not concern the user.
 inline bool is_refusal(const io_operation& operation, std::int32_t result) noexcept {
-  if (operation.result == cut_short) return false;
-  // The queue has not cancelled it, so the kernel had no thread for it, or the thread that submitted it has exited.
+  // Unless its queue has cancelled it, the kernel had no thread for it, or the thread that submitted it has exited.
   if (result == -ECANCELED) return true;
   if (result != -EAGAIN) return false;
   // Short of resources; on a descriptor with O_NONBLOCK it is the answer.
