@@ -15,9 +15,11 @@ namespace asioq::testing {
 
 /// What a sync that has failed leaves behind. One that was interrupted (EINTR) has done nothing in either case.
 enum class failed_sync {
-  drops_data,  ///< Of what was dirty, the medium has a part, by the seed. The next sync does not try the rest again, and
-               ///< succeeds. Reads see the new data until the power is cut. Linux does that.
-  keeps_data   ///< All stays dirty: the next sync tries again.
+  /// Of what was dirty, the medium has a part, by the seed. The next sync does not try the rest again, and succeeds.
+  /// Reads see the new data until the power is cut. Linux does that.
+  drops_data,
+  /// All stays dirty: the next sync tries again.
+  keeps_data
 };
 
 /// How a simulated disk behaves, in the order that designated initialisers need. Rates are from 0 to 1.

@@ -8,12 +8,12 @@
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/support/single_user.hpp>
 #include <asioq/file_facts.hpp>
-#include <asioq/file_offset.hpp>
 #include <asioq/io_executor.hpp>
 #include <asioq/io_operation.hpp>
 #include <asioq/operation.hpp>
 #include <asioq/testing/detail/disk_files.hpp>
 #include <asioq/testing/detail/disk_log.hpp>
+#include <asioq/testing/detail/fault_plan.hpp>
 #include <asioq/testing/detail/file_image.hpp>
 #include <asioq/testing/detail/generator.hpp>
 #include <asioq/testing/disk_options.hpp>
@@ -41,21 +41,22 @@ namespace asioq::testing {
 ///
 /// **The same run again.** The same options and the same calls, those of its queues among them, give the same run on
 /// every machine. Virtual time goes on inside the calls of the executor alone. A call that waits goes on to the next
-/// completion, and never sleeps. It ignores the deadline, since a steady clock's deadline in virtual time would depend
-/// on how fast the machine is: a timed wait of a queue comes back with its result, in virtual time as late as it may be.
+/// completion, and never sleeps. It ignores its deadline, since a deadline of the steady clock, taken as virtual time,
+/// would depend on how fast the machine is. So a timed wait of a queue comes back with its result, however late in
+/// virtual time that is.
 ///
 /// **Durability.** A sync covers what was completed before it was started. At a `crash()` each sector that no
 /// successful sync covers keeps its old or its new content, and each file its old or its new size. A file that has
 /// never been synced may be gone. What the old size cuts off is gone, and what an old, larger size brings back has its
 /// old content. Data that a failed sync has dropped are gone. There is never garbage.
 ///
-/// **Operations** behave as on a local file: a descriptor that is not open gives -EBADF, offsets and sizes above 2^63 -
-/// 1 give -EINVAL. As io_uring does, it looks a descriptor up when the operation is started. What is started later does
-/// not see what has not been completed: the order is its queue's to keep.
+/// **Operations** behave as on a local file. A descriptor that is not open gives -EBADF, an offset or a size above
+/// 2^63 - 1 gives -EINVAL. As io_uring does, the disk looks a descriptor up when the operation is started. An operation
+/// takes effect when it is completed, so the order of those in flight is its queue's to keep.
 ///
 /// **Threads.** A disk, its queues and its descriptors are for one thread at a time (asserted where assertions are on).
 ///
-/// **Lifetime.** A disk must outlive its queues. It holds no more than what is in its files, and the log.
+/// **Lifetime.** A disk must outlive its queues. It keeps what is in its files, and the log.
 class simulated_disk {
  public:
   /// The handle that a queue takes: a pointer to the disk. See `io_executor` for its functions.
@@ -136,7 +137,7 @@ class simulated_disk {
   /// `std::invalid_argument` for `asio_op::free`.
   void fail_next(asio_op op, std::errc error, std::size_t others = 0) {
     if (op == asio_op::free) asioq::detail::refuse("asioq: fail_next: no operation");
-    planned_.push_back({op == asio_op::write_back ? asio_op::write : op, static_cast<int>(error), others});
+    planned_.fail_next(op, static_cast<int>(error), others);
   }
 
   /// Has transfers of a place fail from here on.
@@ -182,49 +183,27 @@ class simulated_disk {
     io_operation* operation;
     std::shared_ptr<detail::description> file;             // null if the number means nothing
     std::optional<detail::file_image::dirty_state> dirty;  // of a sync
-    std::uint64_t length = 0;                              // of a transfer that is cut short, less than asked for
-    std::int64_t refusal = 0;                              // what it ends with instead of doing anything, if not 0
-    std::chrono::nanoseconds ready{};                      // unless it waits
+    detail::fate fate;
+    std::chrono::nanoseconds ready{};  // unless it waits
     progress state = waits;
 
     void end(std::chrono::nanoseconds now, std::int64_t outcome) noexcept {
       ready = now;
-      refusal = outcome;
+      fate.refusal = outcome;
       state = over;
     }
   };
 
-  struct planned_failure {
-    asio_op op;
-    int error;
-    std::size_t others;
-  };
-
   void start(io_operation& operation) {
     const asioq::detail::single_user guard(is_completing_ ? nested_ : in_use_);
-    job its{.operation = &operation, .file = files_.find(operation.fd()), .dirty = {}, .length = operation.length()};
+    job its{.operation = &operation, .file = files_.find(operation.fd()), .dirty = {}, .fate = {}};
     if (its.file != nullptr && traits_of(operation.op()).is_sync) its.dirty = its.file->file->image.dirty();
     jobs_.push_back(std::move(its));
-    choose_fate(jobs_.back());
+    job& started = jobs_.back();
+    started.fate = detail::fault_plan::by_rate(operation, options_, random_);
+    const std::int64_t planned = started.file == nullptr ? 0 : planned_.by_number(operation.op());
+    if (planned != 0) started.fate.refusal = planned;
     update_event();
-  }
-
-  /// Takes as many random numbers for one operation as for another.
-  void choose_fate(job& its) noexcept {
-    const io_operation& operation = *its.operation;
-    const bool fails = random_.happens(options_.errors);
-    const bool is_interrupted = random_.happens(options_.interruptions);
-    const bool is_short = random_.happens(options_.short_transfers);
-    const std::uint64_t less = random_.below(its.length - (its.length == 0 ? 0 : 1));
-    const bool may_be_short = operation.op() != asio_op::read || operation.offset() != current_position;
-    if (is_short && may_be_short && traits_of(operation.op()).transfers && its.length > 1) its.length = 1 + less;
-    if (is_interrupted && operation.op() != asio_op::close) its.refusal = -EINTR;
-    if (fails) its.refusal = -EIO;
-    if (its.file == nullptr) return;
-    const auto planned = std::ranges::find(planned_, operation.op(), &planned_failure::op);
-    if (planned == planned_.end() || planned->others-- > 0) return;
-    its.refusal = -planned->error;
-    planned_.erase(planned);
   }
 
   void poll() {
@@ -251,7 +230,7 @@ class simulated_disk {
     if (left_ && (*left_)-- == 0) cut_power();  // then this one is over, too
     const std::int64_t outcome = carry_out(*next);
     log_.note_end(now_, next->file == nullptr ? "?" : std::string_view(next->file->file->name), *next->operation,
-                  next->length, outcome);
+                  next->fate.length, outcome);
     io_operation& operation = *next->operation;
     jobs_.erase(next);
     update_event();
@@ -276,7 +255,7 @@ class simulated_disk {
 
   void begin(job& its) noexcept {
     const operation_traits& traits = traits_of(its.operation->op());
-    std::uint64_t bytes = traits.transfers ? its.length : 0;
+    std::uint64_t bytes = traits.transfers ? its.fate.length : 0;
     std::uint64_t distance = 0;
     if (its.file != nullptr && traits.transfers) {
       const std::uint64_t place = detail::disk_files::place_of(*its.operation, *its.file);
@@ -297,7 +276,7 @@ class simulated_disk {
     left_.reset();
     log_.note(now_, "power cut");
     for (job& its : jobs_) {
-      if (its.file != nullptr && its.state == job::served && its.refusal == 0)
+      if (its.file != nullptr && its.state == job::served && its.fate.refusal == 0)
         files_.cut_off(*its.operation, *its.file, random_);
       its.end(now_, -EIO);
     }
@@ -312,20 +291,21 @@ class simulated_disk {
   }
 
   std::int64_t carry_out(job& its) {
-    if (its.state == job::over) return its.refusal;
+    if (its.state == job::over) return its.fate.refusal;
     if (its.file == nullptr) return -EBADF;
     const int fd = its.operation->fd();
     if (its.operation->op() == asio_op::close) {
       if (files_.find(fd) != its.file) return -EBADF;
       files_.close(fd);
-      return its.refusal;
+      return its.fate.refusal;
     }
-    if (!its.dirty) return its.refusal != 0 ? its.refusal : files_.carry_out(*its.operation, *its.file, its.length);
-    if (its.refusal == 0)
+    if (!its.dirty)
+      return its.fate.refusal != 0 ? its.fate.refusal : files_.carry_out(*its.operation, *its.file, its.fate.length);
+    if (its.fate.refusal == 0)
       its.file->file->image.commit(std::move(*its.dirty), [] { return true; });
-    else if (its.refusal != -EINTR && options_.on_failed_sync == failed_sync::drops_data)
+    else if (its.fate.refusal != -EINTR && options_.on_failed_sync == failed_sync::drops_data)
       its.file->file->image.commit(std::move(*its.dirty), [this] { return random_.happens(0.5); });
-    return its.refusal;
+    return its.fate.refusal;
   }
 
   void cancel(io_operation& operation) noexcept {
@@ -359,7 +339,7 @@ class simulated_disk {
   detail::disk_files files_;
   detail::generator random_;
   std::vector<job> jobs_;  // in the order of their start
-  std::vector<planned_failure> planned_;
+  detail::fault_plan planned_;
   std::optional<std::size_t> left_;  // operations until the power fails
   std::size_t power_cuts_ = 0;
   detail::disk_log log_;

@@ -54,12 +54,20 @@ class trace : public detail::filter<Inner, trace<Inner>> {
     const std::int64_t length = (now_() - start_).count() - its.time;
     const bool is_at_position = its.offset() == current_position;
     write(is_first_ ? "[\n" : ",\n", R"({"name":")", traits_of(its.op()).name, R"(","ph":"X","pid":1,"tid":)",
-          its.number + 1, R"(,"ts":)", its.time / 1000, '.', its.time / 100 % 10, R"(,"dur":)", length / 1000, '.',
-          length / 100 % 10, R"(,"args":{"fd":)", its.fd(), R"(,"offset":)", is_at_position ? 0 : its.offset(),
-          is_at_position ? R"(,"at_position":true)" : "", R"(,"length":)", its.length(), R"(,"outcome":)", outcome,
-          "}}");
+          its.number + 1, R"(,"ts":)", in_us(its.time), R"(,"dur":)", in_us(length), R"(,"args":{"fd":)", its.fd(),
+          R"(,"offset":)", is_at_position ? 0 : its.offset(), is_at_position ? R"(,"at_position":true)" : "",
+          R"(,"length":)", its.length(), R"(,"outcome":)", outcome, "}}");
     is_first_ = false;
   }
+
+  /// Nanoseconds, of which a trace has microseconds.
+  struct in_us {
+    std::int64_t time;
+    explicit in_us(std::int64_t its) noexcept : time(its) {}
+    friend std::ostream& operator<<(std::ostream& out, in_us its) {
+      return out << its.time / 1000 << '.' << its.time / 100 % 10 << its.time / 10 % 10 << its.time % 10;
+    }
+  };
 
   template <class... Parts>
   void write(const Parts&... parts) noexcept {

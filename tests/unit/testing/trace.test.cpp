@@ -41,13 +41,13 @@ TEST_CASE("a trace has an event for each operation", "[testing]") {
   }
   CHECK(out.str() ==
         "[\n"
-        R"({"name":"write","ph":"X","pid":1,"tid":1,"ts":0.0,"dur":10.0,)"
+        R"({"name":"write","ph":"X","pid":1,"tid":1,"ts":0.000,"dur":10.000,)"
         R"("args":{"fd":1000000,"offset":7,"length":3,"outcome":3}},)"
         "\n"
-        R"({"name":"fsync","ph":"X","pid":1,"tid":2,"ts":0.0,"dur":10.5,)"
+        R"({"name":"fsync","ph":"X","pid":1,"tid":2,"ts":0.000,"dur":10.500,)"
         R"("args":{"fd":1000000,"offset":0,"at_position":true,"length":0,"outcome":0}},)"
         "\n"
-        R"({"name":"read","ph":"X","pid":1,"tid":1,"ts":10.5,"dur":10.0,)"
+        R"({"name":"read","ph":"X","pid":1,"tid":1,"ts":10.500,"dur":10.000,)"
         R"("args":{"fd":-1,"offset":0,"length":5,"outcome":-9}})"
         "\n]\n");
 }
