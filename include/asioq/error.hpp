@@ -3,12 +3,24 @@
 /// @file
 /// The exception by which a queue says that data submitted earlier has not been written.
 
+#include <asioq/file_offset.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <system_error>
 
 namespace asioq {
+
+namespace detail {
+
+/// For messages: where a transfer was to take place.
+inline std::string name_of_place(std::size_t length, std::uint64_t offset) {
+  const std::string bytes = std::to_string(length) + " bytes at ";
+  return bytes + (offset == current_position ? "the position" : "offset " + std::to_string(offset));
+}
+
+}  // namespace detail
 
 /// Thrown by `sync()` and by `submit()` of a write-back while a failed write-back has not been collected with `wait()`.
 ///
@@ -19,7 +31,7 @@ class [[gnu::visibility("default")]] write_back_error : public std::system_error
  public:
   /// The write-back of `length` bytes at `offset` to `fd` failed with `code`.
   write_back_error(std::error_code code, int fd, std::uint64_t offset, std::size_t length)
-      : std::system_error(code, "asioq: write-back of " + std::to_string(length) + " bytes to descriptor " +
+      : std::system_error(code, "asioq: write-back of " + detail::name_of_place(length, offset) + " of descriptor " +
                                     std::to_string(fd) + " failed"),
         offset_(offset),
         length_(length),

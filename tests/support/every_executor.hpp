@@ -103,7 +103,7 @@ void on_threadless_executors(asioq::execution_order order, Body body) {
 }
 
 #ifdef ASIOQ_TEST_URING
-inline world<any_io_executor> world_on(uring_engine& engine, asioq::execution_order order) {
+inline world<any_io_executor> world_on(io_engine_base& engine, asioq::execution_order order) {
   return {.executor = any_io_executor(engine), .has_threads = false, .order = order, .is_kernel = true};
 }
 
@@ -138,7 +138,7 @@ void on_io_executors(asioq::execution_order order, Body body) {
     SECTION("on io_uring with faults") {
       flawed_uring_engine engine{run_seed()};
       INFO("seed " << run_seed());
-      body(world<any_io_executor>{any_io_executor(engine), nullptr, false, order});
+      body(world_on(engine, order));
     }
   }
 #endif

@@ -114,6 +114,9 @@ class flawed_uring_engine : public io_engine_base {
   void start(asioq::io_operation& operation) override { flawed_.executor().start(operation); }
   void poll() override { flawed_.executor().poll(); }
   void wait_until(std::chrono::steady_clock::time_point deadline) override { flawed_.executor().wait_until(deadline); }
+  void cancel(asioq::io_operation& operation) noexcept override { flawed_.executor().cancel(operation); }
+  int native_handle() override { return flawed_.executor().native_handle(); }
+  void keep_readable(bool on) noexcept override { flawed_.executor().keep_readable(on); }
 
  private:
   asioq::uring_context context_{4};

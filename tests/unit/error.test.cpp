@@ -13,6 +13,7 @@ TEST_CASE("a write_back_error says what was not written, where, and why", "[erro
   CHECK(error.offset() == 4096);
   CHECK(error.length() == 512);
   CHECK(std::string_view(error.what()).find("512") != std::string_view::npos);
+  CHECK(std::string_view(error.what()).find("offset 4096") != std::string_view::npos);
   CHECK(std::string_view(error.what()).find(std::make_error_code(std::errc::no_space_on_device).message()) !=
         std::string_view::npos);
 }

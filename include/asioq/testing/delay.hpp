@@ -33,6 +33,7 @@ class delay : public detail::filter<Inner, delay<Inner>> {
   using clock = std::chrono::steady_clock;
 
  public:
+  /// Goes around `inner`. Throws nothing of its own.
   explicit delay(Inner inner, delay_options options = {})
       : base(std::move(inner)), options_(options), random_(options.seed) {}
 

@@ -38,6 +38,7 @@ class faults : public detail::filter<Inner, faults<Inner>> {
   using base = detail::filter<Inner, faults>;
 
  public:
+  /// Goes around `inner`. Throws nothing of its own.
   explicit faults(Inner inner, fault_options options = {})
       : base(std::move(inner)), options_(options), random_(options.seed) {}
 

@@ -74,6 +74,7 @@ class simulated_disk {
     void cancel(io_operation& operation) const noexcept { disk_->cancel(operation); }
     /// A descriptor that is readable while anything is in flight, so that an event loop lets time pass.
     [[nodiscard]] int native_handle() const { return disk_->native_handle(); }
+    /// See `io_executor`.
     void keep_readable(bool on) const noexcept { disk_->keep_readable(on); }
 
     bool operator==(const executor_type&) const = default;

@@ -31,9 +31,11 @@ class trace : public detail::filter<Inner, trace<Inner>> {
   /// What gives the times; for a simulated disk, `[&] { return disk.now(); }`.
   using clock = std::function<std::chrono::nanoseconds()>;
 
+  /// Goes around `inner`, and writes to `out` from the first operation on. Throws nothing of its own.
   trace(
       Inner inner, std::ostream& out, clock now = [] { return std::chrono::steady_clock::now().time_since_epoch(); })
       : base(std::move(inner)), out_(&out), now_(std::move(now)), start_(now_()) {}
+  /// Writes the end.
   ~trace() { write(is_first_ ? "[]\n" : "\n]\n"); }
 
  private:

@@ -23,6 +23,7 @@
 #include <exception>
 #include <limits>
 #include <stop_token>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -358,8 +359,10 @@ class queue_core {
       options_.on_lost_failure(request);
       return;
     }
-    std::fprintf(stderr, "asioq: a failure was not reported: %s of %zu bytes, descriptor %d: %s\n",
-                 traits_of(request.op()).name, request.length(), request.fd(), request.error().message().c_str());
+    std::string what = traits_of(request.op()).name;
+    if (request.length() != 0) what += " of " + name_of_place(request.length(), request.offset());
+    std::fprintf(stderr, "asioq: a failure was not reported: %s of descriptor %d: %s\n", what.c_str(), request.fd(),
+                 request.error().message().c_str());
     if (must_terminate) std::terminate();
   }
 

@@ -1,6 +1,7 @@
 #include <asioq/detail/request/ledger.hpp>
 
 #include "catch.hpp"
+#include "receivers.hpp"
 #include "records.hpp"
 #include "seed.hpp"
 
@@ -23,6 +24,7 @@ class books {
   request_record& enter(asio_op op, int error = 0, bool has_receiver = false) {
     request_record& its = store.make(op, 3);
     its.has_receiver = has_receiver;
+    its.receiver = has_receiver ? &receiver : nullptr;
     its.sequence = accounts.entered();
     its.error = error;
     accounts.enter(its);
@@ -33,6 +35,7 @@ class books {
   }
 
   record_store store;
+  noting_receiver receiver;
   ledger accounts;
   std::vector<request_record*> recycled;
 };
