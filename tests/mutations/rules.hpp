@@ -2,6 +2,8 @@
 // on the part that keeps it, step by step.
 #pragma once
 
+#include <asioq/detail/dispatch/dispatcher.hpp>
+#include <asioq/detail/dispatch/io_dispatcher.hpp>
 #include <asioq/detail/order/failure_log.hpp>
 #include <asioq/detail/order/file_probe.hpp>
 #include <asioq/detail/order/interval_tree.hpp>
@@ -9,6 +11,7 @@
 #include <asioq/detail/request/record.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
 #include <asioq/file_facts.hpp>
+#include <asioq/io_operation.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -16,12 +19,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <random>
+#include <utility>
 #include <vector>
 
+#include "any_io_executor.hpp"
 #include "files.hpp"
 
 namespace asioq_test::rules {
@@ -495,6 +501,110 @@ inline bool a_refused_rest_begins_at_its_sector() {
          write(O_DIRECT | O_APPEND).ends(-EINVAL, 4196, EINVAL);
 }
 
+/// Keeps what it is given until it is polled or asked for its descriptor; completes all when it is polled.
+class keeping_engine : public io_engine_base {
+ public:
+  void start(asioq::io_operation& operation) override { kept.push_back(&operation); }
+  void poll() override {
+    begin();
+    for (asioq::io_operation* const operation : std::exchange(begun, {})) operation->complete(outcome);
+  }
+  void wait_until(std::chrono::steady_clock::time_point /*deadline*/) override { poll(); }
+  void cancel(asioq::io_operation& /*operation*/) noexcept override { ++cancelled; }
+  int native_handle() override {
+    begin();
+    return 0;
+  }
+  void keep_readable(bool on) noexcept override { readers += on ? 1 : -1; }
+
+  std::vector<asioq::io_operation*> kept;
+  std::vector<asioq::io_operation*> begun;
+  std::int64_t outcome = 0;
+  int cancelled = 0;
+  int readers = 0;
+
+ private:
+  void begin() {
+    begun.insert(begun.end(), kept.begin(), kept.end());
+    kept.clear();
+  }
+};
+
+/// What a queue has on an engine that others may use, too.
+class queue_on_engine {
+ public:
+  explicit queue_on_engine(keeping_engine& engine, failure_policy on_failure = failure_policy::proceed)
+      : executor_(engine), its_(*new dispatcher_type(executor_, 4, on_failure)) {}
+  queue_on_engine(const queue_on_engine&) = delete;
+  queue_on_engine& operator=(const queue_on_engine&) = delete;
+  ~queue_on_engine() { its_.leave(); }
+
+  request_record& submit() {
+    request_record& made = requests_.make(asio_op::read, 1, 10, 0);
+    ++submitted_;
+    its_.submit(made);
+    return made;
+  }
+  void poll() { its_.poll(submitted_); }
+  /// Returns whether the owner may sleep.
+  bool watch() { return its_.watch(submitted_, its_.finished(), submitted_); }
+  void set_readable() { its_.set_readable(); }
+  void cancel(request_record& one) {
+    one.cancel();
+    its_.cancel(&one);
+  }
+  [[nodiscard]] std::uint64_t finished() const { return its_.finished(); }
+
+ private:
+  using dispatcher_type = asioq::detail::io_dispatcher<any_io_executor>;
+
+  requests requests_;
+  any_io_executor executor_;
+  asioq::detail::dispatcher& its_;
+  std::uint64_t submitted_ = 0;
+};
+
+inline bool an_owner_that_may_sleep_has_begun_all() {
+  keeping_engine engine;
+  engine.outcome = 10;
+  queue_on_engine queue(engine);
+  queue.submit();
+  if (engine.kept.size() != 1) return false;
+  if (!queue.watch() || !engine.kept.empty() || engine.begun.size() != 1) return false;
+  queue.poll();
+  return queue.finished() == 1;
+}
+
+inline bool what_another_queue_completes_makes_the_descriptor_readable() {
+  keeping_engine engine;
+  engine.outcome = 10;
+  queue_on_engine one(engine);
+  queue_on_engine other(engine);
+  other.submit();
+  if (!other.watch() || engine.readers != 0) return false;
+  one.poll();
+  if (other.finished() != 1 || engine.readers != 1) return false;
+  other.set_readable();  // still something to find
+  if (engine.readers != 1) return false;
+  return other.watch() && engine.readers == 0;
+}
+
+inline bool what_is_ended_before_a_byte_has_moved_is_no_failure() {
+  keeping_engine engine;
+  queue_on_engine queue(engine, failure_policy::hold);
+  request_record& ended = queue.submit();
+  queue.poll();  // an end of file, so that the next is not alone in a new order
+  request_record& second = queue.submit();
+  queue.cancel(second);
+  engine.outcome = -EINTR;
+  queue.poll();
+  engine.outcome = 10;
+  request_record& later = queue.submit();
+  queue.poll();
+  return ended.error == 0 && engine.cancelled == 1 && second.error == ECANCELED && later.error == 0 &&
+         queue.finished() == 3;
+}
+
 inline const char* first_broken() {
   struct rule {
     const char* name;
@@ -530,6 +640,10 @@ inline const char* first_broken() {
       rule{"the rest of a short transfer is asked for", the_rest_of_a_short_transfer_is_asked_for},
       rule{"an interrupted step is repeated unless it closes", an_interrupted_step_is_repeated_unless_it_closes},
       rule{"a refused rest begins at its sector", a_refused_rest_begins_at_its_sector},
+      rule{"an owner that may sleep has begun all", an_owner_that_may_sleep_has_begun_all},
+      rule{"what another queue completes makes the descriptor readable",
+           what_another_queue_completes_makes_the_descriptor_readable},
+      rule{"what is ended before a byte has moved is no failure", what_is_ended_before_a_byte_has_moved_is_no_failure},
   };
   const auto* const broken = std::ranges::find_if(all, [](const rule& one) { return !one.holds(); });
   return broken == all.end() ? nullptr : broken->name;
