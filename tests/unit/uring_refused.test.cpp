@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -256,6 +257,31 @@ TEST_CASE("where the kernel cannot start its threads, a queue that only polls ne
     asioq::asio_request done;
     while (!done && std::chrono::steady_clock::now() < start + 20s) done = queue.try_wait();
     return must_hold(done && !done.error(), "it succeeds when there are threads again");
+  });
+}
+
+TEST_CASE("where the kernel cannot start its threads, an event loop tries again, and sleeps meanwhile",
+          "[uring][fault]") {
+  const descriptor file = temp_file();
+  check_without_threads([&] {
+    asioq::uring_context context(8);
+    asioq::basic_asio_queue queue{context.executor(), in_order(asioq::execution_order::strict)};
+    pollfd handle{queue.native_handle(), POLLIN, 0};
+    queue.submit(fsync_of(queue, file));
+    const auto busy = busy_time();
+    const auto start = std::chrono::steady_clock::now();
+    const auto loop_until = [&](std::chrono::milliseconds end) {
+      while (std::chrono::steady_clock::now() < start + end) {
+        if (::poll(&handle, 1, 1000) != 1) return asioq::asio_request();
+        if (asioq::asio_request done = queue.try_wait()) return done;
+      }
+      return asioq::asio_request();
+    };
+    int wrong = must_hold(!loop_until(500ms), "the request waits for a thread of the kernel's");
+    wrong += must_hold(busy_time() - busy < 250ms, "the loop sleeps meanwhile");
+    if (!allow_threads(RLIM_INFINITY)) return cannot_be_tried;
+    const asioq::asio_request done = loop_until(20s);
+    return wrong + must_hold(done && !done.error(), "it succeeds when there are threads again");
   });
 }
 
