@@ -60,7 +60,7 @@ int main(int argc, char** argv) try {
   bench::add_overhead(rows, cached_file);
   bench::add_queue_cost(rows);
   bench::add_overlaps(rows, file);
-  bench::add_completions(rows, file);
+  bench::add_completions(rows, file, cached_file);
   bench::add_adjacent(rows, file);
   bench::add_memory(rows);
   bench::add_programs(rows, folder, size_to_copy);
