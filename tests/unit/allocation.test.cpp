@@ -132,7 +132,7 @@ struct resubmitting final : asioq::completion {
 };
 
 template <class Queue>
-owned_task await_many(Queue& queue, const descriptor& file, int rounds, const std::stop_token& stop, long& before,
+owned_task await_many(Queue& queue, const descriptor& file, int rounds, std::stop_token stop, long& before,
                       long& after) {
   asioq::asio_request request = write_of(queue, file, "x", 0);
   for (int i = 0; i < 2 * rounds; ++i) {
