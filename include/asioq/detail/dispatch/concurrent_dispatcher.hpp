@@ -25,9 +25,10 @@ namespace asioq::detail {
 /// Runs requests of one queue at the same time where `schedule` allows it, on an executor that runs tasks.
 ///
 /// `mutex_` protects the order, `order_`. It is never held across I/O, a question to the kernel or a call of the
-/// executor, and across no wake-up but that of the queue's destructor. A task is a worker. It answers what the order has to know about a file, takes the oldest request that
-/// may start, carries it out, and goes on until there is none. A submission hands over a new task only if it leaves
-/// more to do than the tasks on their way could take, so one task serves many requests.
+/// executor, and across no wake-up but that of the queue's destructor. A task is a worker. It answers what the order
+/// has to know about a file, takes the oldest request that may start, carries it out, and goes on until there is none.
+/// A submission hands over a new task only if it leaves more to do than the tasks on their way could take, so one task
+/// serves many requests.
 ///
 /// - A worker writes results before it calls `complete` under the mutex, and stores `finished_` under the mutex after
 ///   that. The owner reads `finished_` with acquire, so it sees the results of all requests that the count covers.
