@@ -62,8 +62,12 @@ class slow_schedule : public schedule {
   explicit slow_schedule(std::uint64_t size, bool is_one_file = true)
       : schedule(8, failure_policy::proceed), size_(size), is_one_file_(is_one_file) {}
 
+  request_record& make(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
+    return requests_.make(op, fd, length, offset);
+  }
+
   request_record& submit(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
-    request_record& made = requests_.make(op, fd, length, offset);
+    request_record& made = make(op, length, offset, fd);
     add(made);
     return made;
   }
@@ -309,6 +313,63 @@ inline bool another_file_is_never_in_the_way() {
   if (order.next() != nullptr) return false;
   order.finish(write);
   return order.starts_alone(read);
+}
+
+/// A schedule with a sync, and requests before and behind it.
+class schedule_with_a_sync : public slow_schedule {
+ public:
+  explicit schedule_with_a_sync(bool can_be_passed = true) : slow_schedule(1000), can_be_passed_(can_be_passed) {}
+
+  request_record& sync(bool can_be_passed) {
+    request_record& made = make(asio_op::fdatasync, 0, asioq::current_position);
+    made.can_be_passed = can_be_passed;
+    add(made);
+    return made;
+  }
+  request_record& sync() { return sync(can_be_passed_); }
+  request_record& write(std::uint64_t offset) { return submit(asio_op::write, 10, offset); }
+
+ private:
+  bool can_be_passed_;
+};
+
+inline bool transfers_pass_a_sync_that_waits(bool can_be_passed) {
+  schedule_with_a_sync order(can_be_passed);
+  request_record& first = order.write(0);
+  request_record& sync = order.sync();
+  request_record& second = order.write(100);
+  request_record& third = order.submit(asio_op::read, 10, 0);
+  order.answer_all();
+  if (order.next() != &first) return false;
+  if (can_be_passed && order.next() != &second) return false;
+  if (order.next() != nullptr) return false;
+  order.finish(first);
+  if (order.next() != &sync) return false;
+  if (can_be_passed && order.next() != &third) return false;
+  if (order.next() != nullptr) return false;
+  order.finish(sync);
+  return can_be_passed || (order.next() == &second && order.next() == &third);
+}
+
+/// Even if something of the whole file has passed the sync before them.
+inline bool syncs_and_closes_do_not_pass_a_sync(asio_op op, bool behind_what_has_passed) {
+  schedule_with_a_sync order;
+  request_record& first = order.write(0);
+  request_record& sync = order.sync();
+  request_record* const passing = behind_what_has_passed ? &order.submit(asio_op::truncate, 0, 2000) : nullptr;
+  request_record& last =
+      op == asio_op::close ? order.submit(op, 0, asioq::current_position) : order.sync(op == asio_op::fsync);
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  if (order.next() != &sync) return false;
+  if (passing != nullptr) {
+    if (!order.starts_alone(*passing)) return false;
+    order.finish(*passing);
+  }
+  if (order.next() != nullptr) return false;
+  order.finish(sync);
+  return order.starts_alone(last);
 }
 
 inline bool the_tree_finds_the_youngest() {
@@ -625,6 +686,16 @@ inline const char* first_broken() {
       rule{"a close waits for empty reads", [] { return a_close_waits_for_what_transfers_nothing(asio_op::read); }},
       rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
       rule{"another file is never in the way", another_file_is_never_in_the_way},
+      rule{"transfers pass a sync without a barrier", [] { return transfers_pass_a_sync_that_waits(true); }},
+      rule{"transfers do not pass a sync with a barrier", [] { return transfers_pass_a_sync_that_waits(false); }},
+      rule{"a sync does not pass a sync", [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fsync, false); }},
+      rule{"a barrier does not pass a sync",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fdatasync, false); }},
+      rule{"a close does not pass a sync", [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::close, false); }},
+      rule{"a sync does not pass a sync that others have passed",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fsync, true); }},
+      rule{"a close does not pass a sync that others have passed",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::close, true); }},
       rule{"the tree finds the youngest", the_tree_finds_the_youngest},
       rule{"a long search has an answer", a_long_search_has_an_answer},
       rule{"a late answer tells nothing", a_late_answer_tells_nothing},

@@ -44,7 +44,7 @@ namespace asioq::detail {
 ///    request ends, and a question delays only what names the descriptor that it is about.
 /// 4. Failures and cancelled requests. A cancelled request that has not begun ends when it would start, and has no
 ///    effect, as if it had not been submitted. A failure concerns younger requests only (see failure_log). A sync
-///    blocks everything younger on its file, so it inherits exactly the errors that it would inherit in a serial run.
+///    waits for all older syncs of its file, so it inherits exactly the errors that it would inherit in a serial run.
 ///    Under `failure_policy::hold`, what began before the failure goes on, and nothing younger begins.
 /// 5. Completion. The schedule counts a request as finished when it and all older ones are done.
 class schedule {
