@@ -13,6 +13,7 @@
 #include <asioq/default_executor.hpp>
 #include <asioq/error.hpp>
 #include <asioq/executor.hpp>
+#include <asioq/file.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>

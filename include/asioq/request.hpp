@@ -22,7 +22,8 @@ namespace asioq {
 namespace detail {
 template <class Allocator>
 class queue_core;
-}
+struct request_access;
+}  // namespace detail
 
 /// The owner of one request and its buffer while the queue does not have them; move-only, empty when moved from.
 ///
@@ -160,6 +161,7 @@ class asio_request {
   friend class detail::queue_core;
   template <class Queue>
   friend class async_submission;
+  friend struct detail::request_access;
 
   explicit asio_request(detail::request_record& record) noexcept : record_(&record) {}
 
