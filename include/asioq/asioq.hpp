@@ -23,6 +23,7 @@
 #include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 #include <asioq/queue.hpp>
+#include <asioq/reader.hpp>
 #include <asioq/request.hpp>
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>

@@ -154,7 +154,7 @@ class file {
 
   /// Has its transfers go through the page cache from here on. For streams whose direct transfer was refused (EINVAL).
   /// Throws that error if the file was opened with `direct_io::required`.
-  void use_page_cache() {
+  void use_page_cache() const {
     if (is_required_) fail(EINVAL, "direct I/O on");
     if (!detail::set_direct(fd_, false)) fail("switching to the page cache for");
     is_direct_ = false;
@@ -201,8 +201,8 @@ class file {
 
   std::filesystem::path path_;
   int fd_ = -1;
-  std::size_t alignment_ = 1;
-  bool is_direct_ = false;
+  mutable std::size_t alignment_ = 1;  // mutable: what the kernel takes is found out by use
+  mutable bool is_direct_ = false;
   bool is_required_ = false;
 };
 

@@ -42,7 +42,7 @@ class stream_file {
   /// Throws `std::invalid_argument` if there is no descriptor, or if an aligned block does not fit into the buffers of
   /// the queue.
   template <class Queue>
-  stream_file(const Queue& queue, file& its) : stream_file(queue, its.fd(), &its) {}
+  stream_file(const Queue& queue, const file& its) : stream_file(queue, its.fd(), &its) {}
   /// The same for a descriptor.
   template <class Queue>
   stream_file(const Queue& queue, int fd) : stream_file(queue, fd, nullptr) {}
@@ -75,7 +75,8 @@ class stream_file {
 
  private:
   template <class Queue>
-  stream_file(const Queue& queue, int fd, file* its) : file_(its), fd_(fd), buffer_size_(queue.options().buffer_size) {
+  stream_file(const Queue& queue, int fd, const file* its)
+      : file_(its), fd_(fd), buffer_size_(queue.options().buffer_size) {
     if (fd < 0) refuse("asioq: a stream of a file that is not open");
     facts_ = stream_facts(queue.get_executor(), fd);
     if (its != nullptr) facts_.alignment = its->alignment();
@@ -83,7 +84,7 @@ class stream_file {
     if (buffer_size_ < facts_.alignment) refuse("asioq: the queue's buffer_size is less than the file's alignment");
   }
 
-  file* file_;  // null if there is only a descriptor
+  const file* file_;  // null if there is only a descriptor
   int fd_;
   std::size_t buffer_size_;
   file_facts facts_;
