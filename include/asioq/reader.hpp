@@ -52,6 +52,9 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
   std::size_t length_;
 };
 
+template <class Queue>
+class reader_buf;
+
 /// The options of a reader, in the order that designated initialisers need.
 struct reader_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
@@ -180,6 +183,8 @@ class reader final : private completion {
   [[nodiscard]] auto async_take() { return awaitable(take_call(*this, awaiting)); }
 
  private:
+  friend class reader_buf<Queue>;
+
   enum form : bool { awaiting, blocking };
   enum class purpose { needed, ahead };
 
@@ -305,6 +310,11 @@ class reader final : private completion {
   /// No byte beyond this is read, so that no read reaches beyond the largest offset.
   [[nodiscard]] std::uint64_t farthest() const noexcept {
     return static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - queue_.options().buffer_size;
+  }
+
+  /// Where the reader would end now.
+  [[nodiscard]] std::uint64_t end_now() const noexcept {
+    return std::min(end_, detail::stream_facts(queue_.get_executor(), file_.fd()).size);
   }
 
   void check_place(std::uint64_t offset) const {
