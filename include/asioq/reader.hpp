@@ -338,24 +338,24 @@ class reader final : private completion {
   /// Has the first block be the one of the position, and have data unless the reader is at its end. Returns whether it
   /// does; if not, a request is in flight, or there is none to be had. Throws what it finds instead of data.
   bool arrive(form how, bool is_to_pass_errors = true) {
-    for (bool has_polled = how == awaiting;;) {
+    for (bool has_looked = false;;) {
       go_to_position();
       if (position_ >= end_) return true;
       if (count_ == 0 && !submit(position_, purpose::needed)) return has_to_wait(how);
-      refill(how);
+      refill();
       block& front = at(0);
       if (front.record != nullptr) {
-        if (has_polled) {
-          note_wait(front);
-          return false;
+        if (!std::exchange(has_looked, true)) {
+          look(how);
+          continue;
         }
-        has_polled = true;
-        poll();
-        continue;
+        note_wait(front);
+        return false;
       }
       if (!front.data.empty()) {
         note_consumed(front);
-        refill(how);
+        refill();
+        if (at(count_ - 1).record != nullptr) look(awaiting);
         return true;
       }
       if (front.error != 0) {
@@ -444,27 +444,27 @@ class reader final : private completion {
   }
 
   /// Reads ahead as far as that is due.
-  void refill(form how) {
-    if (count_ == 0 || file_.is_stream()) return;
-    bool has_submitted = false;
+  void refill() noexcept {
+    if (count_ == 0) return;
     for (std::size_t wanted = look_ahead_.wanted(count_ - 1); wanted > 0; --wanted) {
       const block& last = at(count_ - 1);
-      if (last.ends_file || last.end >= std::min(end_, known_end_)) break;
+      if (last.ends_file || last.end >= std::min(end_, known_end_)) return;
       try {
-        if (!submit(last.end, purpose::ahead)) break;
+        if (!submit(last.end, purpose::ahead)) return;
       } catch (...) {
-        break;  // it will be thrown when the block is needed
+        return;  // it will be thrown when the block is needed
       }
-      has_submitted = true;
     }
-    if (has_submitted && how == blocking && at(0).record == nullptr) poll();
   }
 
-  /// Begins what was submitted, and takes in what has finished. What stands in the way is not of this call: it comes
-  /// out of the one that has to wait.
-  void poll() noexcept {
+  /// Has the reads go on while the program is busy: begins what is due, and takes in what is done. A call that may wait
+  /// also delivers. What stands in the way is not of this call: it comes out of the one that has to wait.
+  void look(form how) noexcept {
     try {
-      queue_.poll();
+      if (how == blocking)
+        queue_.poll();
+      else
+        detail::request_access::begin(queue_);
     } catch (...) {  // NOLINT(bugprone-empty-catch): see above
     }
   }
