@@ -62,41 +62,41 @@ struct rescued_part {
 /// `durable_through()` a sync has made it durable. What was in the file before the place where the writer began counts
 /// as durable.
 ///
-/// **Direct files.** Any position and any length will do. A flush inside a unit of the file's alignment writes the whole
-/// unit: with zeros behind the end of the file, else with what the file has there, which it reads first. It goes on in
-/// a copy of the unit, and writes it again later. The zeros are cut off by a truncate in the order of the queue, before
-/// each sync and in `close()`. Between them the file may be longer than it should be, by less than the alignment. While
-/// a writer is open, nothing else may write to the unit in which its position is. A file that has got longer elsewhere
-/// is not cut. If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on through the page
-/// cache.
+/// **Direct files.** Any position and any length will do. A flush inside a unit of the file's alignment writes the
+/// whole unit: with zeros behind the end of the file, else with what the file has there, which it reads first. It goes
+/// on in a copy of the unit, and writes it again later. The zeros are cut off by a truncate in the order of the queue,
+/// before each sync and in `close()`. Between them the file may be longer than it should be, by less than the
+/// alignment. While a writer is open, nothing else may write to the unit in which its position is. A file that has got
+/// longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on
+/// through the page cache.
 ///
 /// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
-/// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and covers
-/// what has been submitted by then. A change of the file's size is covered, the name of a new file is not: that needs an
-/// fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
+/// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
+/// covers what has been submitted by then. A change of the file's size is covered, the name of a new file is not: that
+/// needs an fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
 ///
 /// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
 /// calls throw `std::system_error`, and `error()` tells why. It keeps all that is not written (or not durable, with
-/// `retention::until_durable`). Deal with the cause, then call `retry()`, or take the data with `rescue()`. Requests that
-/// were cancelled, by `cancel()` of the queue or by `failure_policy::hold`, are such failures.
+/// `retention::until_durable`). Deal with the cause, then call `retry()`, or take the data with `rescue()`. Requests
+/// that were cancelled, by `cancel()` of the queue or by `failure_policy::hold`, are such failures.
 ///
-/// **A failed sync** may have lost what was written since the last one that succeeded, since the kernel may drop what it
-/// could not write. With `retention::until_durable`, `retry()` writes all of that again. With
+/// **A failed sync** may have lost what was written since the last one that succeeded, since the kernel may drop what
+/// it could not write. With `retention::until_durable`, `retry()` writes all of that again. With
 /// `retention::until_written` it cannot, unless it has it all by chance. The writer then goes on to write, but every
 /// later sync of it fails (`std::errc::io_error`), and `durable_through()` stays where it is.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
-/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not wait.
-/// Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The queue resumes the coroutine
-/// inside a call that delivers, or one that waits. It may destroy the writer then. Any number of coroutines may use a
-/// writer, and await it at the same time. What one of them writes in one call stays in one piece. A suspended coroutine
-/// may be destroyed; what its call was to write is not accepted then.
+/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
+/// wait. Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The queue resumes the
+/// coroutine inside a call that delivers, or one that waits. It may destroy the writer then. Any number of coroutines
+/// may use a writer, and await it at the same time. What one of them writes in one call stays in one piece. A suspended
+/// coroutine may be destroyed; what its call was to write is not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
 /// does, and waits for it, inside a delivery as well. If that fails, or if a failure has been told to nobody so far, it
-/// reports that as the queue's destructor does: it calls `queue_options::on_lost_failure` with each request that was not
-/// written, or prints a message and calls `std::terminate()`. It only prints while an exception that began after the
-/// writer was made is unwinding.
+/// reports that as the queue's destructor does: it calls `queue_options::on_lost_failure` with each request that was
+/// not written, or prints a message and calls `std::terminate()`. It only prints while an exception that began after
+/// the writer was made is unwinding.
 ///
 /// **Threads.** As the queue's: one owner.
 ///
@@ -107,8 +107,8 @@ class writer {
   using core = detail::write_behind;
 
  public:
-  /// Writes the file from `options.offset` on, or from its end. Throws `std::invalid_argument` if the file is closed, if
-  /// the queue's `buffer_size` is less than the file's alignment, if `max_behind` is 0, or if the descriptor has
+  /// Writes the file from `options.offset` on, or from its end. Throws `std::invalid_argument` if the file is closed,
+  /// if the queue's `buffer_size` is less than the file's alignment, if `max_behind` is 0, or if the descriptor has
   /// O_APPEND; and `std::bad_alloc`. For a size that is right, what the queue still has to write must have finished.
   /// The file may go over to the page cache (see `file`).
   explicit writer(Queue& queue, const file& its, writer_options options = {})
@@ -125,28 +125,28 @@ class writer {
   /// See "Lifetime".
   ~writer() { core_->end(); }
 
-  /// Accepts a copy of all bytes, any number of them. Waits while `max_behind` bytes are unwritten. If it throws, it has
-  /// accepted nothing: the position is where it was. What the file has from there on is not certain then.
+  /// Accepts a copy of all bytes, any number of them. Waits while `max_behind` bytes are unwritten. If it throws, it
+  /// has accepted nothing: the position is where it was. What the file has from there on is not certain then.
   void write(std::span<const std::byte> bytes) {
     if (!core_->write_at_once(bytes)) run<core::write_call>(bytes);
   }
 
-  /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that is
-  /// not const. Throws `std::invalid_argument` if `count` exceeds a block.
+  /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
+  /// is not const. Throws `std::invalid_argument` if `count` exceeds a block.
   ///
   /// The room is in the buffer that will be written, and what does not fit into the current block begins another one.
-  /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block is
-  /// copied by `commit`.
+  /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block
+  /// is copied by `commit`.
   [[nodiscard]] std::span<std::byte> reserve(std::size_t count) { return run<core::reserve_call>(count); }
-  /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is more
-  /// than was reserved, and accepts nothing if the writer has failed meanwhile.
+  /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is
+  /// more than was reserved, and accepts nothing if the writer has failed meanwhile.
   void commit(std::size_t count) { core_->commit(count); }
-  /// Accepts the `data()` of a request, such as a block that `reader::take()` gives, and takes the request. If it throws,
-  /// the caller keeps it. An empty handle has no data.
+  /// Accepts the `data()` of a request, such as a block that `reader::take()` gives, and takes the request. If it
+  /// throws, the caller keeps it. An empty handle has no data.
   ///
-  /// The data are written from the buffer they are in, if that is one of this queue's. In a direct file the position and
-  /// the place in the buffer have to be multiples of the alignment, too. Otherwise they are copied, and so are some few
-  /// bytes that fit into the current block.
+  /// The data are written from the buffer they are in, if that is one of this queue's. In a direct file the position
+  /// and the place in the buffer have to be multiples of the alignment, too. Otherwise they are copied, and so are some
+  /// few bytes that fit into the current block.
   void put(asio_request&& block) { run<core::put_call>(block); }
 
   /// Has all that was accepted be written, as soon as there is room for that behind what is in flight. Does not wait.
@@ -159,8 +159,9 @@ class writer {
   /// Returns when all that was accepted is durable, and the file has its true size.
   void sync() { run<core::sync_call>(); }
   /// Returns when all that was accepted is written, all syncs that were asked for have ended, and the file has its true
-  /// size. The writer accepts nothing more, and has no request of the queue. It leaves the descriptor open. If it throws,
-  /// the writer is open, and keeps what it has: `retry()`, then `close()` again. Without effect if it is closed.
+  /// size. The writer accepts nothing more, and has no request of the queue. It leaves the descriptor open. If it
+  /// throws, the writer is open, and keeps what it has: `retry()`, then `close()` again. Without effect if it is
+  /// closed.
   void close() { run<core::close_call>(); }
 
   /// Where the next byte goes.
@@ -173,17 +174,17 @@ class writer {
   /// Why the writer accepts nothing; empty if it does. Asking counts as having been told.
   [[nodiscard]] std::error_code error() const noexcept { return core_->tell_error(); }
   /// Submits all that is not written again, in order, and accepts again. After a failed sync that includes what is not
-  /// durable, if the writer still has it. Without effect if nothing has failed. Does not wait, and says nothing about how
-  /// it goes: the next call does, or `error()`.
+  /// durable, if the writer still has it. Without effect if nothing has failed. Does not wait, and says nothing about
+  /// how it goes: the next call does, or `error()`.
   ///
   /// It calls `resume()` of the queue, which concerns the whole queue: held requests of others run again, and a sync of
-  /// this file asks the kernel again. So if several writers write one file through one queue, and a sync has failed, have
-  /// each of them write again before any of them syncs.
+  /// this file asks the kernel again. So if several writers write one file through one queue, and a sync has failed,
+  /// have each of them write again before any of them syncs.
   void retry() { core_->retry(); }
 
-  /// Hands out all that is not written (or not durable, with `retention::until_durable`), for another file, in order and
-  /// without gaps. Waits until nothing of it is with the queue. The writer is closed then, and does not cut its file.
-  /// Allocates the vector.
+  /// Hands out all that is not written (or not durable, with `retention::until_durable`), for another file, in order
+  /// and without gaps. Waits until nothing of it is with the queue. The writer is closed then, and does not cut its
+  /// file. Allocates the vector.
   [[nodiscard]] std::vector<rescued_part> rescue() {
     while (core_->is_with_queue() && queue_->run_one() != 0) {
     }
