@@ -25,6 +25,7 @@
 #include <asioq/queue.hpp>
 #include <asioq/reader.hpp>
 #include <asioq/request.hpp>
+#include <asioq/stream_buffer.hpp>
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>
 #include <asioq/version.hpp>

@@ -52,6 +52,9 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
   std::size_t length_;
 };
 
+template <class Queue>
+class reader_buf;
+
 /// The options of a reader, in the order that designated initialisers need.
 struct reader_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
@@ -75,9 +78,9 @@ struct reader_options {
 /// queue before it, unless the block had been read ahead: that is as it was when it was read. After a `seek` out of
 /// what is read ahead, and at the end of the file, it reads anew.
 ///
-/// **The end.** A call at the end of the file asks for the end anew, as read(2) does. So a file may grow: after an empty
-/// `next()` the next one tries again. If the file shrinks, the reader ends where it then ends, or once it has handed out
-/// what it has read ahead. At `reader_options::length` bytes it ends for good.
+/// **The end.** A call at the end of the file asks for the end anew, as read(2) does. So a file may grow: after an
+/// empty `next()` the next one tries again. If the file shrinks, the reader ends where the file then ends, or once it
+/// has handed out what it has read ahead. At `reader_options::length` bytes it ends for good.
 ///
 /// **Look-ahead.** It begins with one block and doubles that when the program really waits for one, up to
 /// `reader_options::max_ahead`. It takes that back when the program no longer waits, or when seeks throw away more than
@@ -94,15 +97,16 @@ struct reader_options {
 /// behind the block that failed: `read_error::offset()` and `length()` say what it has left out, and `position()` is
 /// the end of that. A program that can do with less seeks back and reads in smaller pieces, or fills in zeros. A read
 /// that was cancelled (`cancel()` of the queue, `failure_policy::hold`) throws `std::errc::operation_canceled`, leaves
-/// out nothing, and is submitted again by the next call; so does a failed read of a pipe. A call may also throw what
-/// `get()`, `submit()` and `run_one()` of the queue throw. It can be repeated then.
+/// out nothing, and is submitted again by the next call. A failed read of a pipe leaves out nothing either, nor does
+/// one that fails where the file was known to end. A call may also throw what `get()`, `submit()` and `run_one()` of
+/// the queue throw. It can be repeated then.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
 /// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
-/// wait. Each has an awaitable twin, to be awaited at once, for that and for coroutines: `co_await source.async_next()`.
-/// The queue resumes the coroutine inside a call that delivers; see `async_submission`. It may destroy the reader
-/// then. One call at a time: until a twin is through, no other may be made. A suspended coroutine may be destroyed; the
-/// reader is where it then was.
+/// wait. Each has an awaitable twin for that and for coroutines, to be awaited at once:
+/// `co_await source.async_next()`. The queue resumes the coroutine inside a call that delivers; see
+/// `async_submission`. The coroutine may destroy the reader then. One call at a time: until a twin is through, no other
+/// may be made. A suspended coroutine may be destroyed; the reader stays where it then was.
 ///
 /// **Lifetime.** The queue and the file must outlive the reader, and it stays where it is. The destructor does not
 /// wait: reads in flight are cancelled if they have not begun, and recycle themselves. Until they have finished the
@@ -179,6 +183,8 @@ class reader final : private completion {
   [[nodiscard]] auto async_take() { return awaitable(take_call(*this, awaiting)); }
 
  private:
+  friend class reader_buf<Queue>;
+
   enum form : bool { awaiting, blocking };
   enum class purpose { needed, ahead };
 
@@ -281,7 +287,7 @@ class reader final : private completion {
 
   reader(Queue& queue, detail::stream_file its, const reader_options& options)
       : queue_(queue),
-        file_(std::move(its)),
+        file_(its),
         position_(options.offset),
         end_(options.length < farthest() - std::min(options.offset, farthest()) ? options.offset + options.length
                                                                                 : farthest()),
@@ -304,6 +310,11 @@ class reader final : private completion {
   /// No byte beyond this is read, so that no read reaches beyond the largest offset.
   [[nodiscard]] std::uint64_t farthest() const noexcept {
     return static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - queue_.options().buffer_size;
+  }
+
+  /// Where the reader would end now.
+  [[nodiscard]] std::uint64_t end_now() const noexcept {
+    return std::min(end_, detail::stream_facts(queue_.get_executor(), file_.fd()).size);
   }
 
   void check_place(std::uint64_t offset) const {
@@ -563,18 +574,17 @@ class reader final : private completion {
       discard_from(0, false);
       return;
     }
-    std::uint64_t until = front.end;
-    if (position_ < known_end_) until = std::min(until, known_end_);
-    if (error == ECANCELED || file_.is_stream()) until = position_;
-    const read_error thrown({error, std::system_category()}, file_.name(), position_,
-                            static_cast<std::size_t>(until - position_));
-    if (until == position_) {
+    const bool leaves_out_nothing = error == ECANCELED || file_.is_stream() || position_ >= known_end_;
+    const std::uint64_t until = leaves_out_nothing ? position_ : std::min(front.end, known_end_);
+    const std::uint64_t place = position_;
+    const std::string name = file_.name();
+    if (until == place) {
       discard_from(0, false);
     } else if (is_to_pass) {
       position_ = until;
       drop_front();
     }
-    throw thrown;
+    throw read_error({error, std::system_category()}, name, place, static_cast<std::size_t>(until - place));
   }
 
   /// A block has been read, or was thrown away before.
@@ -608,7 +618,7 @@ class reader final : private completion {
       its.ends_file = its.error == 0 && last < its.end;
       if (its.ends_file)
         known_end_ = all.empty() ? std::min(known_end_, its.read_at) : its.read_at + all.size();
-      else if (its.error == 0 && last > known_end_)
+      else if (last > known_end_)
         known_end_ = file_facts::unlimited;  // it has grown, and may go on to do so
     }
     if (!its.data.empty()) its.request = std::move(request);

@@ -10,7 +10,8 @@ namespace asioq::detail {
 /// - It doubles the distance when the consumer really waited for a block that the present distance is answerable for.
 ///   After a change, the blocks that were read ahead at the old distance have to be consumed first. So the distance
 ///   never exceeds twice the least one at which the consumer does not wait.
-/// - It takes an eighth off, but leaves one block, when a whole maximal window was consumed without a wait.
+/// - It takes an eighth off, but leaves one block, when a whole maximal window was consumed without a wait. The blocks
+///   that were there at the last wait do not count: they came together with the one that was waited for.
 /// - It halves the distance when more than a quarter of what was read ahead in the last two windows was thrown away,
 ///   and does not double it before another maximal window was consumed.
 /// - It refills when half of the distance is consumed, so that the reads begin a few at a time.
@@ -42,7 +43,7 @@ class look_ahead {
     const bool is_settled = settling_ == 0;
     if (!is_settled) --settling_;
     if (!waited) {
-      if (++without_wait_ < most_ || distance_ <= 1) return;
+      if (++without_wait_ < most_ + distance_ || distance_ <= 1) return;
       without_wait_ = 0;
       distance_ -= std::max<std::size_t>(distance_ / 8, 1);
       return;
