@@ -494,6 +494,7 @@ class write_behind : public completion {
     request = try_get();
     lacks_request_ = !request;
     if (request) {
+      wants_room_ = false;
       home_ = request_access::record_of(request).home;
       return true;
     }
@@ -731,7 +732,10 @@ class write_behind : public completion {
 
   /// Has all that is accepted be made durable. Returns how many syncs must have succeeded by then.
   std::uint64_t want_sync() noexcept {
-    if (lost_ != 0) fail(lost_);
+    if (lost_ != 0) {
+      fail(lost_);
+      return syncs_done_ + 1;
+    }
     if (has_synced_ && durable_ >= position_ && !cut_is_due()) return syncs_done_;
     if (!sync_is_in_flight_ || sync_target_ < position_) {
       wants_sync_ = true;
@@ -766,10 +770,7 @@ class write_behind : public completion {
     if (current_is_full() && blocks_.size() < max_blocks_) push_current();
     submit_blocks();
     const bool may_sync = !sync_is_in_flight_;
-    const bool is_short_of_room = may_sync && lacks_room();
-    const auto sync_is_due = [&] {
-      return may_sync && (is_short_of_room || (wants_sync_ && submitted_end_ >= sync_to_));
-    };
+    const auto sync_is_due = [&] { return may_sync && (lacks_room() || (wants_sync_ && submitted_end_ >= sync_to_)); };
     const auto cut_has_to_be_now = [&] {
       return cut_is_due() && (sync_is_due() || (is_closing_ && submitted_end_ == position_));
     };
@@ -779,8 +780,8 @@ class write_behind : public completion {
   }
 
   /// Whether a sync has to make room, where blocks stay until they are durable: before all the room is taken.
-  [[nodiscard]] bool lacks_room() noexcept {
-    const bool is_short = std::exchange(wants_room_, false) || 2 * blocks_.size() >= max_blocks_ + 1;
+  [[nodiscard]] bool lacks_room() const noexcept {
+    const bool is_short = wants_room_ || 2 * blocks_.size() >= max_blocks_ + 1;
     return keeps_until_durable_ && is_short && returned_ != 0 && written_ > durable_;
   }
 
@@ -908,7 +909,10 @@ class write_behind : public completion {
   void submit_read(std::uint64_t base) noexcept {
     if (read_is_in_flight_) return;
     asio_request request = get_for_read();
-    if (!request) return;
+    if (!request) {
+      wants_room_ = true;
+      return;
+    }
     request.prepare_read(file_.fd(), file_.alignment(), base);
     if (submit_counted(std::move(request))) read_is_in_flight_ = true;
   }
@@ -950,6 +954,7 @@ class write_behind : public completion {
       return;
     }
     sync_is_in_flight_ = true;
+    wants_room_ = false;
     sync_target_ = submitted_end_;
     wants_sync_ = wants_sync_ && sync_to_ > sync_target_;
   }
