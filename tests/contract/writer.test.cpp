@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -20,9 +19,6 @@ namespace {
 
 using disk = asioq::testing::simulated_disk;
 using disk_queue = asioq::basic_asio_queue<disk::executor_type>;
-
-/// File systems with and without an alignment.
-const std::array<std::filesystem::path, 2> folders{"/var/tmp", "/dev/shm"};
 
 std::string text_in(const disk& its, std::string_view name) { return text_of(its.contents(name)); }
 
@@ -53,14 +49,12 @@ class watching_disk final : public simulated_disk {
 TEST_CASE("what a writer was given is in the file, whatever the program does", "[writer]") {
   on_every_executor([](const auto& world) {
     std::uint64_t stream = 100;
-    for (const std::filesystem::path& folder : folders) {
-      for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-        real_place place(folder, mode);
-        auto queue = world.queue({.buffer_size = 8192});
-        INFO("seed " << run_seed() << ", in " << folder << ", direct " << place.target().is_direct());
-        writer_program program(queue, place, random_source(++stream));
-        program.run(3, 12);
-      }
+    for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
+      real_place place(folder_of(world), mode);
+      auto queue = world.queue({.buffer_size = 8192});
+      INFO("seed " << run_seed() << ", direct " << place.target().is_direct());
+      writer_program program(queue, place, random_source(++stream));
+      program.run(3, 12);
     }
   });
 }
@@ -104,8 +98,8 @@ TEST_CASE("a reader's blocks go into a writer of the same queue", "[writer][read
   on_every_executor([](const auto& world) {
     std::mt19937_64 random = random_source(8);
     for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-      const real_place from("/var/tmp", mode);
-      const real_place to("/var/tmp", mode);
+      const real_place from(folder_of(world), mode);
+      const real_place to(folder_of(world), mode);
       const std::string text = text_of_length(70'001, random);
       auto queue = world.queue({.buffer_size = 8192, .max_requests = 12});
       asioq::writer{queue, from.target()}.write(bytes_of(text));
@@ -431,8 +425,8 @@ TEST_CASE("the calls of a writer have twins for coroutines", "[writer][coroutine
   on_every_executor([](const auto& world) {
     std::mt19937_64 random = random_source(12);
     for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-      const real_place one("/var/tmp", mode);
-      const real_place two("/var/tmp", mode);
+      const real_place one(folder_of(world), mode);
+      const real_place two(folder_of(world), mode);
       const std::string text = text_of_length(100'000, random);
       auto queue = world.queue({.buffer_size = 4096});
       std::string wrong;

@@ -176,7 +176,7 @@ TEST_CASE("beyond a limit of the process, and without it, nothing is lost", "[wr
     std::mt19937_64 random = random_source(22);
     const std::string text = text_of_length(100'000, random);
     for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-      const real_place place("/var/tmp", mode);
+      const real_place place(folder_of(world), mode);
       auto queue = world.queue({.buffer_size = 4096});
       std::optional<file_size_limit> limit;
       limit.emplace(50'000);
@@ -285,7 +285,7 @@ TEST_CASE("what was held behind a failure of another part of the program is writ
     const std::string text = text_of_length(20'000, random);
     const descriptor full = open_path("/dev/full", O_RDWR);
     for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-      const real_place place("/var/tmp", mode);
+      const real_place place(folder_of(world), mode);
       auto queue = world.queue({.buffer_size = 4096, .on_failure = asioq::failure_policy::hold});
       asioq::writer sink{queue, place.target(), {.max_behind = 8192}};
       std::size_t at = 0;
@@ -348,7 +348,7 @@ TEST_CASE("a destructor writes what is left", "[writer][lifetime]") {
   on_every_executor([](const auto& world) {
     std::mt19937_64 random = random_source(26);
     for (const auto mode : {asioq::direct_io::preferred, asioq::direct_io::off}) {
-      const real_place place("/var/tmp", mode);
+      const real_place place(folder_of(world), mode);
       const std::string text = text_of_length(30'001, random);
       auto queue = world.queue({.buffer_size = 4096});
       {
