@@ -65,7 +65,7 @@ inline std::string name_of(const run_manner& its) {
 
 /// One request of the program, and what precedes it.
 struct faulted_step {
-  enum file_name : std::size_t { data, log, source, full, closing };
+  enum file_name : std::size_t { data, log, source, full, again, closing };  // `again` is `data`
   static constexpr std::uint64_t at_position = ~std::uint64_t{0};
 
   asioq::asio_op op;
@@ -84,6 +84,7 @@ class faulted_run_base {
     files_[step::source] = memory_file();
     set_contents(files_[step::source], pattern(400, 99));
     files_[step::full] = open_path("/dev/full", O_RDWR);
+    files_[step::again] = reopen(files_[step::data], O_RDWR);
     // A number that no other descriptor gets when it is closed.
     closing_fd_ = ::fcntl(files_[step::data].get(), F_DUPFD_CLOEXEC, 500);
     for (std::size_t i = 0; i < program.size(); ++i) {
@@ -137,6 +138,9 @@ class faulted_run_base {
       {op::write_back, step::log, 100},
       {op::read, step::data, 100, 0},
       {op::read, step::data, 100, 100},
+      {op::write, step::again, 250, 150},
+      {op::read, step::data, 300, 120},
+      {op::read, step::again, 40, 0},
       {op::read, step::source, 150},
       {op::read, step::source, 150},
       {op::allocate, step::data, 2000, 4000},
@@ -150,12 +154,13 @@ class faulted_run_base {
       {op::write, step::data, 300, 900},
       {op::write_back, step::log, 50},
       {op::fsync, step::data, 0, 0, true},
+      {op::write_back, step::again, 500, 1200},
       {op::read, step::data, 8192, 0},
       {op::read, step::log, 700, 0},
       {op::truncate, step::log, 0, 500},
       {op::read, step::source, 150},
       {op::fdatasync, step::log},
-      {op::fdatasync, step::data},
+      {op::fdatasync, step::again},
   };
 
   struct result {
@@ -293,10 +298,15 @@ class faulted_run_base {
     return static_cast<std::size_t>(static_cast<const step*>(request.user_data()) - program.data());
   }
 
-  /// False for the errors after which a sync has lost nothing.
-  static bool lasts(int error) {
+  /// Whether a sync of this file has failed with the error, and may have lost data.
+  bool has_lost(std::size_t file, int error, std::span<const made_failure> made) const {
     constexpr std::array lossless{0, EAGAIN, EBADF, ECANCELED, EINTR, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP};
-    return std::ranges::find(lossless, error) == lossless.end();
+    if (std::ranges::find(lossless, error) != lossless.end()) return false;
+    return std::ranges::any_of(made, [&](const made_failure& one) {
+      const bool is_of_file =
+          one.fd == files_[file].get() || (file == step::data && one.fd == files_[step::again].get());
+      return one.error == error && is_of_file;
+    });
   }
 
   void note(int error) noexcept {
@@ -365,14 +375,15 @@ class faulted_run_base {
     const bool may_be_short = std::ranges::any_of(made, &made_failure::is_short_read);
     std::array<std::string, 3> text{"", "", pattern(400, 99)};
     std::array<std::size_t, 3> position{};
-    std::array<int, 3> lost{};
+    std::array<bool, 3> lost{};
     for (std::size_t i = 0; i < program.size(); ++i) {
       const step& its = program[i];
       const result& what = results_[i];
-      if (its.file >= step::full) continue;
-      std::string& now = text[its.file];
+      const auto file = its.file == step::again ? step::data : its.file;
+      if (file >= step::full) continue;
+      std::string& now = text[file];
       const bool is_silent = what.returns == 0;  // it has succeeded, or it was a read of a queue that was abandoned
-      const std::size_t place = at_position(its) ? position[its.file] : static_cast<std::size_t>(its.offset);
+      const std::size_t place = at_position(its) ? position[file] : static_cast<std::size_t>(its.offset);
       const std::size_t bytes = is_silent ? its.length : what.bytes;
       switch (its.op) {
         case op::read: {
@@ -381,7 +392,7 @@ class faulted_run_base {
           const bool is_short = at_position(its) && may_be_short && !what.data.empty();
           if (what.data != ((what.error != 0 || is_short) ? expected.substr(0, bytes) : expected))
             wrong("a read returned other data", i);
-          if (at_position(its)) position[its.file] += what.data.size();
+          if (at_position(its)) position[file] += what.data.size();
           break;
         }
         case op::write:
@@ -390,7 +401,7 @@ class faulted_run_base {
           if (bytes == 0) break;
           now.resize(std::max(now.size(), place + bytes));
           now.replace(place, bytes, texts_[i].substr(0, bytes));
-          if (at_position(its)) position[its.file] += bytes;
+          if (at_position(its)) position[file] += bytes;
           break;
         case op::truncate:
           if (what.error == 0) now.resize(its.offset);
@@ -400,9 +411,9 @@ class faulted_run_base {
           break;
         case op::fsync:
         case op::fdatasync:
-          if (lost[its.file] != 0 && what.error != ECANCELED && what.error != lost[its.file])
-            wrong("a sync has forgotten that an earlier one failed", i);
-          if (lasts(what.error)) lost[its.file] = what.error;
+          // If the file is not known now, it may be the error of another file.
+          if (lost[file] && what.error == 0) wrong("a sync has forgotten that an earlier one failed", i);
+          lost[file] = lost[file] || has_lost(file, what.error, made);
           break;
         case op::close:
         case op::free:
@@ -422,7 +433,7 @@ class faulted_run_base {
     if (!threads_fall_to(threads_before_, program_thread_count)) wrong("threads were left");
   }
 
-  std::array<descriptor, 4> files_;
+  std::array<descriptor, 5> files_;
   int closing_fd_ = -1;
   std::vector<std::string> texts_;  // what is in the buffer of each step
   std::vector<int> thrown_;

@@ -9,6 +9,7 @@ namespace asioq_test {
 struct made_failure {
   asioq::asio_op op = asioq::asio_op::free;  // of the request that it ends; `free` if it need not end one
   int error = 0;                             // an errno value; EIO for a transfer that moves nothing
+  int fd = -1;                               // of a sync
   bool is_short_read = false;                // none, but a read at the position that returns less
 };
 
