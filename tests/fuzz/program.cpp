@@ -187,7 +187,7 @@ class fuzz_run {
   }
 
   void step() {
-    const std::size_t choice = bytes_.below(48);
+    const std::size_t choice = bytes_.below(50);
     if (choice < 20) {
       if (slot* const its = some_slot()) submit_something(*its);
       return;
@@ -199,7 +199,7 @@ class fuzz_run {
         if (std::shared_ptr<slot>& its = slots_[bytes_.below(slots)]) destroy(its);
         return;
       case 22:
-        return disk_.fail_next(some_op(), planned_error(), bytes_.below(4));
+        return plan_failure();
       case 23:
         return add_bad_sector();
       case 24:
@@ -216,8 +216,17 @@ class fuzz_run {
         return;
       case 29:
         return misuse_without_a_queue();
+      case 30:
+        return plan_refusals();
       default:
-        if (slot* const its = some_slot()) call(*its, choice - 30);
+        break;
+    }
+    slot* const its = some_slot();
+    if (its == nullptr) return;
+    try {
+      call(*its, choice - 31);
+    } catch (const refusal&) {
+      must(its->around->error() == ENOMEM, "a call throws what the executor has not thrown");
     }
   }
 
@@ -285,7 +294,7 @@ class fuzz_run {
     options.max_writebacks = (manners & 4U) == 0 ? 16 : 2;
     options.max_in_flight = (manners & 8U) == 0 ? 32 : 3;
     options.max_requests = (manners & 16U) == 0 ? 0 : 5;
-    const std::size_t which = bytes_.below(4);
+    const std::size_t which = bytes_.below(5);
     const std::size_t flaws = which == 0 ? 0 : bytes_.below(256);
     auto its = std::make_shared<slot>(*this, options);
     its->keeps_lost = (manners & 32U) != 0;
@@ -298,7 +307,7 @@ class fuzz_run {
                                                       .error = std::errc::no_such_device_or_address,
                                                       .short_transfers = flaws % 8 >= 4 ? 0.5 : 0.125});
     for (const int error : possible_) its->model.may_fail_with(error);
-    if (its->around->has_faults()) its->model.may_fail_with(ENXIO);
+    its->model.may_fail_with(its->around->error());
     settle_numbers();
     for (std::size_t k = 0; k < 4; ++k) {
       modelled_file& file = files_[number * 2 + k / 3];
@@ -505,8 +514,8 @@ class fuzz_run {
     const bool is_shared = on.file->is_shared();
     const std::size_t room = std::min(request.buffer().size(), longest);
     const std::size_t kind = bytes_.below(16);
-    const std::uint64_t offset = bytes_.below(farthest);
-    const std::size_t length = bytes_.below(room + 1);
+    const std::uint64_t offset = some_place();
+    const std::size_t length = some_length(room);
     const bool at_position = !is_shared && bytes_.chance(4);
     fill(request);
     switch (kind) {
@@ -550,6 +559,19 @@ class fuzz_run {
     request.set_user_data(bytes_.chance(2) ? &its : nullptr);
   }
 
+  /// Mostly one of few, so that requests meet.
+  std::size_t some_place() {
+    const std::size_t place = bytes_.below(farthest / 64) * 64;
+    return bytes_.chance(4) ? place + bytes_.below(64) : place;
+  }
+
+  std::size_t some_length(std::size_t room) {
+    constexpr std::array lengths{std::size_t{64},  std::size_t{0},   std::size_t{1},
+                                 std::size_t{100}, std::size_t{512}, longest};
+    const std::size_t which = bytes_.below(lengths.size() + 2);
+    return std::min(room, which < lengths.size() ? lengths[which] : bytes_.below(longest));
+  }
+
   void fill(asio_request& request) {
     // What a whole program writes differs from place to place, and from write to write.
     ++writes_;
@@ -579,6 +601,10 @@ class fuzz_run {
       must(may_throw, "submit() of something else than a write-back throws a write_back_error");
       must(view(request) == before, "submit() throws, and changes the request");
       its.model.threw(error, its.queue->completed_through());
+      keep(its, std::move(request));
+    } catch (const refusal&) {
+      its.model.take_back();
+      must(view(request) == before, "submit() throws, and changes the request");
       keep(its, std::move(request));
     } catch (const std::system_error& error) {
       its.model.take_back();
@@ -680,6 +706,19 @@ class fuzz_run {
     note_power_cuts();
     its.model.was_lost(request, its.is_closing);
     if (its.model.at(request.sequence()).is_abandoned) ++its.delivered;
+    if (its.is_closing) {
+      const view before(request);
+      const auto is_refused = [&] {
+        try {
+          its.queue->submit(std::move(request), its.gets);
+        } catch (const std::system_error& error) {
+          return error.code() == std::errc::operation_not_permitted;
+        }
+        return false;
+      };
+      must(is_refused(), "a queue that is being destroyed takes a request");
+      must(view(request) == before, "submit() throws, and changes the request");
+    }
     if (!its.keeps_lost) return;
     asio_request kept = std::move(request);
     ++its.model.handles;
@@ -716,6 +755,9 @@ class fuzz_run {
       try {
         asio_request done = co_await its.queue->async_submit(std::move(request), about.stop.get_token());
         request = std::move(done);
+      } catch (const refusal&) {
+        must(view(request) == before, "async_submit throws, and changes the request");
+        is_refused = true;
       } catch (const std::system_error& error) {
         must(its.is_closing && error.code() == std::errc::operation_not_permitted, "async_submit throws for no reason");
         must(view(request) == before, "async_submit throws, and changes the request");
@@ -1016,11 +1058,27 @@ class fuzz_run {
     return error;
   }
 
+  void plan_failure() {
+    const asio_op op = some_op();
+    const std::errc error = planned_error();
+    const std::size_t others = bytes_.below(4);
+    note("fail %s after %zu", asioq::traits_of(op).name, others);
+    disk_.fail_next(op, error, others);
+  }
+
+  void plan_refusals() {
+    slot* const its = some_slot();
+    if (its == nullptr) return;
+    const std::size_t starts = bytes_.below(4);
+    const std::size_t turns = bytes_.below(3);
+    its->around->refuse(starts, turns);
+  }
+
   void add_bad_sector() {
     const std::size_t which = bytes_.below(files_.size() + 1);
     asioq::testing::bad_sector bad{.file = which == files_.size() ? shared_.name : files_[which].name};
-    bad.offset = bytes_.below(farthest);
-    if (bytes_.chance(2)) bad.length = 1 + bytes_.below(longest);
+    bad.offset = some_place();
+    if (bytes_.chance(2)) bad.length = 1 + some_length(longest);
     const std::size_t manner = bytes_.below(4);
     bad.reads = manner != 0;
     bad.writes = manner != 1;

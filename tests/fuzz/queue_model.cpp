@@ -286,9 +286,9 @@ void queue_model::follow(submission& its) {
     return;
   }
   if (on.is_open) return follow_effect(its, on);
-  // A filter answers without a look at the descriptor; a sync may inherit a failure.
-  const bool is_error_of_closed =
-      its.error == EBADF || its.error == ENXIO || (asioq::traits_of(its.op).is_sync && its.error != 0);
+  // Filters answer without a look at the descriptor; a sync may inherit a failure.
+  const bool is_error_of_closed = its.error == EBADF || its.error == ENXIO || its.error == ENOMEM ||
+                                  (asioq::traits_of(its.op).is_sync && its.error != 0);
   must(its.transferred == 0 && is_error_of_closed, "a closed descriptor still means a file");
 }
 
@@ -329,7 +329,7 @@ void queue_model::follow_effect(const submission& its, modelled_descriptor& on) 
   }
   if (its.op == asio_op::read) return follow_read(its, on);
   if (its.op == asio_op::close) {
-    on.is_open = false;
+    if (its.error != ENOMEM) on.is_open = false;  // else it has never begun
     return;
   }
   file.is_durable = false;
