@@ -116,6 +116,9 @@ class told_disk : public asioq::testing::detail::filter<asioq::testing::simulate
  public:
   told_disk(world& its, asioq::testing::simulated_disk& disk) : base(disk.executor()), world_(its), disk_(disk) {}
 
+  /// Whether it has nothing to complete.
+  [[nodiscard]] bool is_idle() const noexcept { return underway_.empty(); }
+
   /// The names of the files that descriptors mean, for those that look into them.
   std::map<int, std::string> names;
 
@@ -337,6 +340,9 @@ class told_kernel final : public kernel {
   }
 
   std::optional<asioq::file_facts> describe(int fd) override {
+    if (const std::size_t queue = world_.queue_of(fd);
+        queue != world::none && queue == world_.queue_in_call && !pool_.is_inside_execute())
+      found("the kernel is asked about descriptor %d in a call that must not", fd);
     if (files_.find(fd) == nullptr) return std::nullopt;
     return files_.describe(fd);
   }

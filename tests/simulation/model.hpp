@@ -158,7 +158,8 @@ class modelled_files {
 /// One queue's books, as they must be.
 class queue_model {
  public:
-  queue_model(const queue_plan& plan, engine on, modelled_files& files) : plan_(plan), on_(on), files_(&files) {}
+  queue_model(std::size_t number, const queue_plan& plan, engine on, modelled_files& files)
+      : number_(number), plan_(plan), on_(on), files_(&files) {}
 
   [[nodiscard]] bool is_strict() const noexcept {
     return plan_.order == asioq::execution_order::strict || plan_.max_in_flight == 1;
@@ -197,6 +198,8 @@ class queue_model {
 
   /// A step for these requests begins: several are one call.
   void begin(std::span<request* const> together) {
+    for (const request* const one : together)
+      if (is_told()) note("    request %s of queue %zu: a step begins", name(*one).c_str(), number_);
     for (request* const one : together) begin_one(*one, *together.front());
     if (together.size() > 1 && plan_.on_failure == asioq::failure_policy::hold)
       found("request %s leaves with others under hold", name(*together.front()).c_str());
@@ -210,6 +213,9 @@ class queue_model {
   void end(request& its, step_taken taken) {
     its.is_in_step = false;
     const std::int64_t outcome = taken.outcome;
+    if (is_told())
+      note("    request %s of queue %zu: a step ends with %lld", name(its).c_str(), number_,
+           static_cast<long long>(outcome));
     its.steps.push_back(std::move(taken));
     if (outcome == -EINTR && its.is_cut_short) return finish(its, ECANCELED);
     if (outcome == -EINTR) {
@@ -312,13 +318,15 @@ class queue_model {
   void came_back(const asioq::asio_request& done, bool delivered) {
     auto* const its = static_cast<request*>(done.user_data());
     if (its == nullptr) found("a request came back without its user_data");
-    const std::string its_name = name(*its);
-    if (its->has_returned) found("request %s came back twice", its_name.c_str());
-    if (its->sequence >= finished_) found("request %s came back unfinished", its_name.c_str());
+    if (its->has_returned) found("request %s came back twice", name(*its).c_str());
+    if (its->sequence >= finished_) found("request %s came back unfinished", name(*its).c_str());
     pass_abandoned(*its);
     if (const request* const expected = next(delivered); expected != its)
-      found("request %s came back by %s instead of %s", its_name.c_str(), delivered ? "delivery" : "collecting",
+      found("request %s came back by %s instead of %s", name(*its).c_str(), delivered ? "delivery" : "collecting",
             expected == nullptr ? "none" : name(*expected).c_str());
+    if (is_told())
+      note("    request %s of queue %zu comes back with error %d and %zu bytes", name(*its).c_str(), number_,
+           done.error().value(), done.bytes_transferred());
     its->has_returned = true;
     check_result(done, *its);
   }
@@ -327,13 +335,12 @@ class queue_model {
   void lost(const asioq::asio_request& done) {
     auto* const its = static_cast<request*>(done.user_data());
     if (its == nullptr) found("a request is lost without its user_data");
-    const std::string its_name = name(*its);
-    if (its->has_returned) found("request %s is lost, and came back", its_name.c_str());
-    if (its->sequence >= finished_) found("request %s is lost unfinished", its_name.c_str());
+    if (its->has_returned) found("request %s is lost, and came back", name(*its).c_str());
+    if (its->sequence >= finished_) found("request %s is lost unfinished", name(*its).c_str());
     if (its->comes_back != lane::collected && !its->is_abandoned)
-      found("request %s was to be delivered", its_name.c_str());
-    if (its->error == 0 || !its->traits().may_lose) found("request %s has lost nothing", its_name.c_str());
-    if (its->is_reported) found("request %s is lost, and was reported", its_name.c_str());
+      found("request %s was to be delivered", name(*its).c_str());
+    if (its->error == 0 || !its->traits().may_lose) found("request %s has lost nothing", name(*its).c_str());
+    if (its->is_reported) found("request %s is lost, and was reported", name(*its).c_str());
     its->has_returned = true;
     check_result(done, *its);
   }
@@ -406,20 +413,41 @@ class queue_model {
     return found_at == failed_syncs_.end() ? 0 : found_at->error;
   }
 
+  /// Whether one could observe the other, or is taken for it: see docs/explanation/as-if-serial.md. There is more, where
+  /// a read may reach the end of the file; that shows in the results.
+  [[nodiscard]] bool surely_conflict(const request& first, const request& second) const {
+    if (first.fd == second.fd && (first.op == asio_op::close || second.op == asio_op::close)) return true;
+    const auto its = now_.find(first.fd);
+    const auto others = now_.find(second.fd);
+    if (its == now_.end() || others == now_.end() || its->second != others->second) return false;
+    if (is_of_whole_file(first) || is_of_whole_file(second)) return true;
+    return (first.traits().writes || second.traits().writes) && first.offset < second.offset + second.length &&
+           second.offset < first.offset + first.length;
+  }
+  [[nodiscard]] bool is_of_whole_file(const request& its) const {
+    return !its.traits().of_a_range || its.at_position() ||
+           (its.traits().writes && files_->descriptors[its.fd].appends);
+  }
+
   void begin_one(request& its, const request& first_of_call) {
-    const std::string its_name = name(its);
-    if (its.has_returned || its.is_over) found("a step of request %s, which has ended", its_name.c_str());
-    if (its.is_in_step) found("two steps of request %s at a time", its_name.c_str());
+    if (its.has_returned || its.is_over) found("a step of request %s, which has ended", name(its).c_str());
+    if (its.is_in_step) found("two steps of request %s at a time", name(its).c_str());
     if (!its.has_begun) {
-      if (its.is_cancelled) found("request %s was cancelled, and begins", its_name.c_str());
-      if (is_held(its)) found("request %s is to be held, and begins", its_name.c_str());
-      if (latched_error(its) != 0) found("request %s is asked of the kernel after a failed one", its_name.c_str());
+      if (its.is_cancelled) found("request %s was cancelled, and begins", name(its).c_str());
+      if (is_held(its)) found("request %s is to be held, and begins", name(its).c_str());
+      if (latched_error(its) != 0) found("request %s is asked of the kernel after a failed one", name(its).c_str());
     }
     for (std::uint64_t i = finished_; is_strict() && i < first_of_call.sequence; ++i) {
       const request& older = all_[i];
       const bool ends_without = !older.has_begun && (must_not_begin(older) || older.may_be_refused);
       if (!older.is_over && !ends_without)
-        found("a step of request %s before %s has ended", its_name.c_str(), name(older).c_str());
+        found("a step of request %s before %s has ended", name(its).c_str(), name(older).c_str());
+    }
+    for (std::uint64_t i = finished_; !is_strict() && !its.has_begun && i < first_of_call.sequence; ++i) {
+      const request& older = all_[i];
+      const bool ends_without = !older.has_begun && (must_not_begin(older) || older.may_be_refused);
+      if (!older.is_over && !ends_without && surely_conflict(older, its))
+        found("request %s begins before %s has ended, which is in its way", name(its).c_str(), name(older).c_str());
     }
     its.has_begun = its.is_in_step = true;
     ++its.calls;
@@ -447,32 +475,31 @@ class queue_model {
   static bool lasts(int error) noexcept { return error == EIO || error == ENOSPC || error == EDQUOT; }
 
   void replay(request& its) {
-    const std::string its_name = name(its);
     its.is_replayed = true;
     if (its.steps.empty()) {
       if (its.is_over) return;  // refused
-      if (its.has_begun) found("request %s has finished in the middle of a step", its_name.c_str());
+      if (its.has_begun) found("request %s has finished in the middle of a step", name(its).c_str());
       const bool may_be_cancelled = its.is_cancelled || is_held(its) || may_be_held(its);
       const int latched = latched_error(its);
       if (!may_be_cancelled && latched == 0 && !its.may_be_refused)
-        found("request %s has finished, and was not carried out", its_name.c_str());
+        found("request %s has finished, and was not carried out", name(its).c_str());
       its.is_over = true;
       its.error = may_be_cancelled ? ECANCELED : latched != 0 ? latched : EAGAIN;
       its.is_error_known = (may_be_cancelled ? 1 : 0) + (latched != 0 ? 1 : 0) + (its.may_be_refused ? 1 : 0) == 1;
       if (its.error == EAGAIN && its.is_error_known) failures_.push_back({.sequence = its.sequence, .error = EAGAIN});
       return;
     }
-    if (!its.is_over) found("request %s has finished, and was not carried out to its end", its_name.c_str());
+    if (!its.is_over) found("request %s has finished, and was not carried out to its end", name(its).c_str());
     std::size_t from = 0;
     for (const step_taken& taken : its.steps) {
       const auto descriptor = files_->descriptors.find(its.fd);
       const std::int64_t expected = files_->carry_out(its, taken, from, its.data);
       if (expected != taken.outcome)
-        found("a step of request %s has given %lld, but in a serial run %lld", its_name.c_str(),
+        found("a step of request %s has given %lld, but in a serial run %lld", name(its).c_str(),
               static_cast<long long>(taken.outcome), static_cast<long long>(expected));
       if (its.traits().is_sync && taken.outcome == 0 && descriptor != files_->descriptors.end() &&
           descriptor->second.file != 0 && taken.seen != files_->contents[descriptor->second.file])
-        found("request %s has found something else in the file than a serial run", its_name.c_str());
+        found("request %s has found something else in the file than a serial run", name(its).c_str());
       if (expected > 0) from += static_cast<std::size_t>(expected);
     }
   }
@@ -489,25 +516,24 @@ class queue_model {
   }
 
   void check_result(const asioq::asio_request& done, request& its) {
-    const std::string its_name = name(its);
     if (done.op() != its.op || done.fd() != its.fd || done.offset() != its.offset || done.sequence() != its.sequence ||
         done.buffer().data() != its.buffer || (its.traits().transfers && done.length() != its.length))
-      found("request %s came back with other values", its_name.c_str());
+      found("request %s came back with other values", name(its).c_str());
     const int error = done.error().value();
     if (!its.is_error_known && (error == ECANCELED || error == EAGAIN || lasts(error))) {
       its.error = error;
       if (error == EAGAIN) failures_.push_back({.sequence = its.sequence, .error = EAGAIN});
     }
     if (error != its.error || done.bytes_transferred() != its.done)
-      found("request %s came back with error %d and %zu bytes instead of %d and %zu", its_name.c_str(), error,
+      found("request %s came back with error %d and %zu bytes instead of %d and %zu", name(its).c_str(), error,
             done.bytes_transferred(), its.error, its.done);
     std::string expected = its.content;
     if (its.op == asio_op::read) expected.replace(its.first, its.data.size(), its.data);
     const auto buffer = done.buffer();
     if (std::string_view(reinterpret_cast<const char*>(buffer.data()), buffer.size()) != expected)
-      found("request %s came back with other data", its_name.c_str());
+      found("request %s came back with other data", name(its).c_str());
     if (its.traits().transfers && (done.data().data() != its.buffer + its.first || done.data().size() != its.done))
-      found("request %s says that its data are elsewhere", its_name.c_str());
+      found("request %s says that its data are elsewhere", name(its).c_str());
   }
 
  public:
@@ -515,6 +541,7 @@ class queue_model {
   void open(int fd, std::size_t file) { now_[fd] = file; }
 
  private:
+  std::size_t number_;
   queue_plan plan_;
   engine on_;
   modelled_files* files_;

@@ -81,6 +81,7 @@ struct program {
   manner how = manner::keeps;
   std::vector<queue_plan> queues;
   std::array<std::size_t, 2> sizes{};  // of the files of each queue, at the beginning
+  bool is_burst = false;               // many requests, and hardly anything else
   bool files_merge = true;             // on tasks: whether small requests may leave as one call
   bool nests = false;                  // on tasks: the world goes on while a call is in the kernel
   // How often, in 1 of so many; 0: never.

@@ -1,10 +1,11 @@
-// programs PROGRAMS disk|tasks: runs random programs on several queues, in both orders, on a simulated disk or on an
-// executor of tasks, each beside a model that knows what must come of it: see run.hpp and model.hpp. Returns 0 if
-// nothing goes wrong, else 1.
+// simulated_programs [PROGRAMS [disk|tasks]]: runs so many random programs (2000) on several queues, in both orders, on a
+// simulated disk or on an executor of tasks (on both), each beside a model that knows what must come of it: see run.hpp
+// and model.hpp. Returns 0 if nothing goes wrong, else 1.
 //
 // Each program has a seed, which decides everything. The first is that of the environment variable ASIOQ_SEED, else a
 // new one; the next one's is greater by one. A program that goes wrong, crashes, or does not end is made smaller and
-// printed.
+// printed, with what happens in it.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,15 @@
 namespace asioq_simulation {
 
 report* the_report = nullptr;
+
+void note(const char* format, ...) {
+  std::va_list arguments;
+  va_start(arguments, format);
+  std::vprintf(format, arguments);
+  va_end(arguments);
+  std::puts("");
+  std::fflush(stdout);
+}
 
 void found(const char* format, ...) {
   std::va_list arguments;
@@ -81,23 +91,36 @@ bool goes_wrong(const program& its) {
       true);
 }
 
+int open_descriptors() {
+  int count = 0;
+  for (int fd = 0; fd < 1024; ++fd)
+    if (::fcntl(fd, F_GETFD) >= 0) ++count;
+  return count;
+}
+
 int run_all(std::uint64_t first, std::uint64_t count, engine on) {
+  make_report();
   const bool is_wrong = goes_wrong_in_a_child(
       [&] {
+        const int descriptors = open_descriptors();
         for (std::uint64_t i = 0; i < count; ++i) {
           the_report->seed = first + i;
           if (i % 64 == 0) ::alarm(longest);
           run(random_program(first + i, on)).go();
           ++the_report->programs;
         }
+        if (open_descriptors() != descriptors) found("descriptors of the system are left open");
       },
       false);
   const auto number = [](std::uint64_t its) { return static_cast<unsigned long long>(its); };
-  std::printf("%llu programs with %llu requests and %llu steps\n", number(the_report->programs),
+  const char* const name = on == engine::disk ? "disk" : "tasks";
+  std::printf("%s: %llu programs with %llu requests and %llu steps\n", name, number(the_report->programs),
               number(the_report->requests), number(the_report->steps));
+  std::fflush(stdout);
   if (!is_wrong) return 0;
   const std::uint64_t seed = the_report->seed;
-  std::printf("FOUND: %s\nrepeat with ASIOQ_SEED=%llu\n", the_report->finding, number(seed));
+  std::printf("FOUND: %s\nrepeat with ASIOQ_SEED=%llu simulated_programs 1 %s\n", the_report->finding, number(seed),
+              name);
   std::fflush(stdout);
   program its = random_program(seed, on);
   if (!goes_wrong(its)) {
@@ -105,9 +128,11 @@ int run_all(std::uint64_t first, std::uint64_t count, engine on) {
     return 1;
   }
   its = smallest(its, goes_wrong);
+  std::printf("the smallest that goes wrong:\n%s\nwhat happens:\n", text_of(its).c_str());
+  std::fflush(stdout);
+  the_report->is_told = true;
   goes_wrong(its);
-  std::printf("the smallest that goes wrong:\n%s\nwhere it goes wrong so: %s\n", text_of(its).c_str(),
-              the_report->finding);
+  std::printf("FOUND in the smallest: %s\n", the_report->finding);
   return 1;
 }
 
@@ -117,16 +142,15 @@ int run_all(std::uint64_t first, std::uint64_t count, engine on) {
 
 int main(int count, char** arguments) {
   using namespace asioq_simulation;
-  if (count != 3) {
-    std::fprintf(stderr, "usage: programs PROGRAMS disk|tasks\n");
-    return 2;
-  }
-  make_report();
   const char* const wanted = std::getenv("ASIOQ_SEED");
   const std::uint64_t seed = wanted != nullptr ? std::stoull(wanted) : std::random_device{}();
+  const std::uint64_t programs = count > 1 ? std::stoull(arguments[1]) : 2000;
+  const std::string_view on = count > 2 ? arguments[2] : "";
   std::printf("seed %llu (repeat with ASIOQ_SEED=%llu)\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(seed));
   std::fflush(stdout);
-  return run_all(seed, std::stoull(arguments[1]),
-                 std::string_view(arguments[2]) == "disk" ? engine::disk : engine::tasks);
+  int status = 0;
+  if (on != "tasks") status = run_all(seed, programs, engine::disk);
+  if (on != "disk" && status == 0) status = run_all(seed, programs, engine::tasks);
+  return status;
 }

@@ -31,7 +31,7 @@ inline queue_plan random_queue(generator& random) {
   made.max_in_flight = any_of<std::size_t>(random, {1, 2, 3, 4, 8, 32});
   made.max_writebacks = 1 + random.below(4);
   made.max_requests = random.below(4) == 0 ? 2 + random.below(8) : 0;
-  made.has_handle = random.below(16) == 0;
+  made.has_handle = random.below(8) == 0;
   return made;
 }
 
@@ -46,10 +46,10 @@ inline step random_step(generator& random, const program& its, std::uint64_t who
                              kind::resume, kind::run_one, kind::sync,         kind::stop,    kind::wait_for};
   constexpr kind often[] = {kind::wait,         kind::try_wait, kind::poll,  kind::poll,
                             kind::submit_again, kind::drop,     kind::tasks, kind::tasks};
-  const std::uint64_t which = random.below(32);
+  const std::uint64_t which = random.below(its.is_burst ? 240 : 32);
   made.what = which < 3 ? any_of(random, seldom) : which < 12 ? any_of(random, often) : kind::submit;
   made.comes_back = any_of(random, {lane::collected, lane::collected, lane::received, lane::awaited});
-  if (made.what != kind::submit) return made;
+  if (made.what != kind::submit && made.what != kind::submit_again) return made;
   made.where = any_of(random, {plain, plain, plain, again, appending, other, other, shared, shared});
   if (random.below(24) == 0) made.where = never_open;
   made.op = any_of(random, {asio_op::read, asio_op::read, asio_op::write, asio_op::write_back});
@@ -111,7 +111,9 @@ inline program random_program(std::uint64_t seed, engine on) {
   made.refuses = any_of<std::uint64_t>(random, {0, 0, 0, 3, 10});
   const auto whole_file_every = any_of<std::uint64_t>(random, {2, 4, 10, 40});
   const auto span = any_of<std::uint64_t>(random, {40, 90, 200});
-  const std::uint64_t longest = random.below(16) == 0 ? 120 : 40;
+  // Long enough for a task to leave the rest to another.
+  made.is_burst = random.below(32) == 0;
+  const std::uint64_t longest = made.is_burst ? 200 : 40;
   for (std::uint64_t left = 4 + random.below(longest); left > 0; --left)
     made.steps.push_back(random_step(random, made, whole_file_every, span));
   return made;
@@ -123,7 +125,8 @@ inline std::string text_of(const step& its) {
                              "stop",          "abandon",      "shrink",  "reopen", "run tasks", "renew the queue"};
   constexpr std::array files{"plain", "plain, opened again", "plain, O_APPEND", "other", "shared", "never open"};
   std::string text = "queue " + std::to_string(its.queue) + ": " + names[static_cast<std::size_t>(its.what)];
-  const bool is_submitted = its.what == step::kind::submit;
+  const bool is_submitted =
+      its.what == step::kind::submit || (its.what == step::kind::submit_again && its.luck % 2 == 0);
   if (is_submitted) {
     const asioq::operation_traits& traits = asioq::traits_of(its.op);
     text += std::string(" ") + traits.name + " of " + files[its.where];

@@ -16,8 +16,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -32,6 +34,7 @@
 #include "finding.hpp"
 #include "model.hpp"
 #include "program.hpp"
+#include "random_program.hpp"
 
 namespace asioq_simulation {
 
@@ -76,6 +79,7 @@ class run {
       for (std::size_t i = 0; i < lives_.size(); ++i) check_books(i);
     }
     world_.luck = generator(plan_.seed);
+    if (is_told()) note("  the end");
     for (std::size_t i = 0; i < lives_.size(); ++i) destroy_queue(i);
     for (auto& one : lives_) one->kept.clear();
     while (!tasks_.empty()) tasks_.run_one();
@@ -105,6 +109,8 @@ class run {
     bool is_receiving = false;
     bool is_closing = false;
     std::size_t received = 0;
+    std::optional<std::uint64_t> polled;  // by a call of poll(): what had finished when it began to deliver
+    bool is_polling = false;
     std::uint64_t settled = 0;  // taken in by the queue, at least
   };
 
@@ -260,7 +266,7 @@ class run {
   void make_queue(std::size_t number) {
     life& its = *lives_[number];
     const queue_plan& plan = plan_.queues[number];
-    its.model = std::make_unique<queue_model>(plan, plan_.on, files_);
+    its.model = std::make_unique<queue_model>(number, plan, plan_.on, files_);
     world_.queues[number] = its.model.get();
     asioq::queue_options options{.buffer_size = buffer_size,
                                  .max_writebacks = plan.max_writebacks,
@@ -312,16 +318,22 @@ class run {
     its.model->lost(lost);
   }
 
-  void check_books(std::size_t number) {
-    life& its = *lives_[number];
-    take_in(its);
+  void check_counts(const life& its) {
     const queue_type& queue = *its.queue;
     const queue_model& model = *its.model;
     if (queue.running_requests() != model.requests().size() - model.finished())
       found("running_requests() is %zu of %zu", queue.running_requests(), model.requests().size());
     if (queue.running_writebacks() != model.unfinished_write_backs())
       found("running_writebacks() is %zu instead of %zu", queue.running_writebacks(), model.unfinished_write_backs());
-    if (queue.running_writebacks() > plan_.queues[number].max_writebacks) found("too many write-backs");
+    if (queue.running_writebacks() > plan_.queues[its.number].max_writebacks) found("too many write-backs");
+  }
+
+  void check_books(std::size_t number) {
+    life& its = *lives_[number];
+    take_in(its);
+    check_counts(its);
+    const queue_type& queue = *its.queue;
+    const queue_model& model = *its.model;
     if (model.finished() < model.surely_over()) found("what has ended has not finished");
     const std::size_t most = its.kept.size() + model.with_queue(its.settled) + model.abandoned();
     const std::size_t least = its.kept.size() + model.with_queue(model.finished());
@@ -329,11 +341,19 @@ class run {
       found("allocated_requests() is %zu instead of %zu to %zu", allocated, least, most);
     const std::size_t limit = plan_.queues[number].max_requests;
     if (limit != 0 && queue.allocated_requests() + queue.idle_requests() > limit) found("more than max_requests");
-    const request* const delivered = model.next(true);
-    if (its.handle >= 0 && (model.next(false) != nullptr || (delivered != nullptr && !delivered->is_abandoned))) {
-      pollfd event{its.handle, POLLIN, 0};
-      if (::poll(&event, 1, 0) != 1) found("the descriptor is not readable, and there is something to find");
-    }
+    if (its.handle >= 0) check_descriptor(its);
+  }
+
+  /// The descriptor is readable while there is something to find, and else only if the owner has to look all the same.
+  void check_descriptor(const life& its) {
+    pollfd event{its.handle, POLLIN, 0};
+    const bool is_readable = ::poll(&event, 1, 0) == 1;
+    const request* const delivered = its.model->next(true);
+    const bool has_something = its.model->next(false) != nullptr || (delivered != nullptr && !delivered->is_abandoned);
+    if (has_something && !is_readable) found("the descriptor is not readable, and there is something to find");
+    const bool may_be = has_something || plan_.refuses != 0 || its.model->abandoned() != 0 ||
+                        (plan_.on == engine::disk && (lives_.size() > 1 || !told_disk_.is_idle()));
+    if (is_readable && !may_be) found("the descriptor is readable, and there is nothing to find");
   }
 
   // Steps.
@@ -380,6 +400,7 @@ class run {
 
   void take(const step& its) {
     using kind = step::kind;
+    if (is_told()) note("  %s", text_of(its).c_str());
     life& where = *lives_[its.queue];
     switch (its.what) {
       case kind::submit:
@@ -441,7 +462,19 @@ class run {
   asioq::asio_request get(life& where) {
     const std::size_t limit = plan_.queues[where.number].max_requests;
     const owner_call call(*this, where, quick, false);
-    asioq::asio_request request = where.queue->try_get();
+    asioq::asio_request request;
+    if (one_in(world_.luck, 16)) {
+      const long before = memory_.live;
+      memory_.budget = static_cast<long>(world_.luck.below(2));
+      try {
+        request = where.queue->try_get();
+      } catch (const std::bad_alloc&) {
+        if (where.queue->idle_requests() != 0) found("get() has no memory, and there is an idle request");
+        if (memory_.live != before) found("get() has no memory, and has kept some");
+      }
+      memory_.budget = std::numeric_limits<long>::max();
+    }
+    if (!request) request = where.queue->try_get();
     if (!request && (limit == 0 || where.queue->allocated_requests() < limit)) found("try_get() is empty");
     if (!request) {
       try {
@@ -461,6 +494,20 @@ class run {
   void submit_fresh(life& where, const step& its) {
     asioq::asio_request request = get(where);
     if (!request) return;
+    prepare(where, request, its);
+    submit(where, std::move(request), its.comes_back, its.luck);
+  }
+
+  /// As it is, or prepared for something else.
+  void submit_again(life& where, const step& its) {
+    if (where.kept.empty()) return;
+    asioq::asio_request request = std::move(where.kept.back());
+    where.kept.pop_back();
+    if (its.luck % 2 == 0 || request.op() == asio_op::free) prepare(where, request, its);
+    submit(where, std::move(request), its.comes_back, its.luck);
+  }
+
+  void prepare(const life& where, asioq::asio_request& request, const step& its) {
     const int fd = where.fds[its.where];
     generator letters(its.luck);
     for (std::byte& one : request.buffer()) one = static_cast<std::byte>('a' + letters.below(26));
@@ -493,14 +540,6 @@ class run {
         break;
     }
     if (its.first != 0 && asioq::traits_of(its.op).transfers) request.use_from(its.first);
-    submit(where, std::move(request), its.comes_back, its.luck);
-  }
-
-  void submit_again(life& where, const step& its) {
-    if (where.kept.empty()) return;
-    asioq::asio_request request = std::move(where.kept.back());
-    where.kept.pop_back();
-    if (request.op() != asio_op::free) submit(where, std::move(request), its.comes_back, its.luck);
   }
 
   void submit(life& where, asioq::asio_request request, lane comes_back, std::uint64_t luck) {
@@ -524,6 +563,9 @@ class run {
       queue_model::stop(its);
     }
     request.set_user_data(&its);
+    const std::error_code error_before = request.error();
+    const std::size_t bytes_before = request.bytes_transferred();
+    const std::uint64_t sequence_before = request.sequence();
     bool is_taken = false;
     {
       const owner_call call(*this, where, may_block ? blocks : quick, false);
@@ -564,6 +606,8 @@ class run {
       return;
     }
     if (!request || request.user_data() != &its || request.op() != its.op || request.fd() != its.fd ||
+        request.length() != its.length || request.offset() != its.offset || request.error() != error_before ||
+        request.bytes_transferred() != bytes_before || request.sequence() != sequence_before ||
         text_of(request.buffer()) != its.content)
       found("submit throws and changes the request");
     where.model->take_back(its);
@@ -589,6 +633,9 @@ class run {
     if (!where.may_deliver) found("a delivery in a call that must not deliver");
     if (std::exchange(where.is_receiving, true)) found("a delivery inside of a delivery");
     take_in(where);
+    check_counts(where);
+    if (where.is_polling && !where.polled) where.polled = where.model->finished();
+    if (where.is_polling && done.sequence() >= *where.polled) found("poll() delivers what has finished meanwhile");
     where.model->came_back(done, true);
     ++where.received;
     const std::uint64_t luck = static_cast<const request*>(done.user_data())->luck;
@@ -675,13 +722,17 @@ class run {
     const std::size_t abandoned = where.model->abandoned();
     try {
       const owner_call call(*this, where, quick, true);
+      where.polled.reset();
+      where.is_polling = true;
       const std::size_t delivered = where.queue->poll();
+      where.is_polling = false;
       call.has_polled();
       call.has_delivered();
       const std::size_t received = where.received - before;
       if (delivered < received || delivered > received + abandoned)
         found("poll() returns %zu and has delivered %zu", delivered, received);
     } catch (const refusal&) {
+      where.is_polling = false;
     }
   }
 
