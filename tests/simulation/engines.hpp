@@ -193,34 +193,49 @@ class task_pool {
  public:
   explicit task_pool(world& its) : world_(its) {}
 
-  void execute(asioq::task work) {
-    world_.refuse_now_and_then();
+  void execute(std::size_t queue, asioq::task work) {
+    was_refused_.resize(world_.queues.size());
+    was_refused_[queue] = true;
     const manner how = world_.plan.how;
     const bool may_nest = depth_ < 6;
+    const bool runs_others = may_nest && how == manner::any_inside;
+    if (runs_others && !tasks_.empty() && one_in(world_.luck, 4)) run_inside(take().work);
+    world_.refuse_now_and_then();
+    was_refused_[queue] = false;
     if (may_nest && (how == manner::at_once || (how == manner::mixed && one_in(world_.luck, 2)))) {
       run_inside(work);
       return;
     }
-    tasks_.push_back(work);
-    while (may_nest && how == manner::any_inside && !tasks_.empty() && one_in(world_.luck, 2)) run_inside(take());
+    tasks_.push_back({queue, work});
+    while (runs_others && !tasks_.empty() && one_in(world_.luck, 2)) run_inside(take().work);
   }
 
   [[nodiscard]] bool empty() const noexcept { return tasks_.empty(); }
+  [[nodiscard]] bool has_task_of(std::size_t queue) const {
+    return std::ranges::find(tasks_, queue, &given_task::queue) != tasks_.end();
+  }
+  /// Whether the last task that a queue has handed over was refused.
+  [[nodiscard]] bool has_refused(std::size_t queue) const { return queue < was_refused_.size() && was_refused_[queue]; }
   [[nodiscard]] bool is_inside_execute() const noexcept { return inside_ != 0; }
 
   /// Runs one of them, as a thread of its own would.
   void run_one() {
     if (tasks_.empty()) return;
-    const asioq::task next = take();
+    const given_task next = take();
     ++depth_;
-    next();
+    next.work();
     --depth_;
   }
 
  private:
-  asioq::task take() {
+  struct given_task {
+    std::size_t queue;
+    asioq::task work;
+  };
+
+  given_task take() {
     const auto place = tasks_.begin() + static_cast<std::ptrdiff_t>(world_.luck.below(tasks_.size()));
-    const asioq::task chosen = *place;
+    const given_task chosen = *place;
     tasks_.erase(place);
     return chosen;
   }
@@ -234,19 +249,21 @@ class task_pool {
   }
 
   world& world_;
-  std::vector<asioq::task> tasks_;
+  std::vector<given_task> tasks_;
+  std::vector<bool> was_refused_;  // for each queue: its last task
   int depth_ = 0;
   int inside_ = 0;
 };
 
 class task_executor {
  public:
-  explicit task_executor(task_pool& pool) noexcept : pool_(&pool) {}
-  void execute(asioq::task work) const { pool_->execute(work); }
+  task_executor(task_pool& pool, std::size_t queue) noexcept : pool_(&pool), queue_(queue) {}
+  void execute(asioq::task work) const { pool_->execute(queue_, work); }
   bool operator==(const task_executor&) const = default;
 
  private:
   task_pool* pool_;
+  std::size_t queue_;
 };
 
 /// The files of a simulated disk as the kernel's. What goes on while a call is in the kernel is the program's to say.

@@ -413,8 +413,8 @@ class queue_model {
     return found_at == failed_syncs_.end() ? 0 : found_at->error;
   }
 
-  /// Whether one could observe the other, or is taken for it: see docs/explanation/as-if-serial.md. There is more, where
-  /// a read may reach the end of the file; that shows in the results.
+  /// Whether one could observe the other, or is taken for it: see docs/explanation/as-if-serial.md. There is more where
+  /// a read may reach the end of the file: that shows in the results.
   [[nodiscard]] bool surely_conflict(const request& first, const request& second) const {
     if (first.fd == second.fd && (first.op == asio_op::close || second.op == asio_op::close)) return true;
     const auto its = now_.find(first.fd);

@@ -1,6 +1,6 @@
-// simulated_programs [PROGRAMS [disk|tasks]]: runs so many random programs (2000) on several queues, in both orders, on a
-// simulated disk or on an executor of tasks (on both), each beside a model that knows what must come of it: see run.hpp
-// and model.hpp. Returns 0 if nothing goes wrong, else 1.
+// simulated_programs [PROGRAMS [disk|tasks]]: runs so many random programs (2000) on several queues, in both orders, on
+// a simulated disk or on an executor of tasks (on both), each beside a model that knows what must come of it: see
+// run.hpp and model.hpp. Returns 0 if nothing goes wrong, else 1.
 //
 // Each program has a seed, which decides everything. The first is that of the environment variable ASIOQ_SEED, else a
 // new one; the next one's is greater by one. A program that goes wrong, crashes, or does not end is made smaller and

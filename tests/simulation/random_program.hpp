@@ -113,7 +113,14 @@ inline program random_program(std::uint64_t seed, engine on) {
   const auto span = any_of<std::uint64_t>(random, {40, 90, 200});
   // Long enough for a task to leave the rest to another.
   made.is_burst = random.below(32) == 0;
-  const std::uint64_t longest = made.is_burst ? 200 : 40;
+  if (made.is_burst) {
+    if (random.below(2) == 0) made.how = manner::starves;
+    for (queue_plan& one : made.queues) {
+      one.max_writebacks = 200;
+      one.max_requests = 0;
+    }
+  }
+  const std::uint64_t longest = made.is_burst ? 300 : 40;
   for (std::uint64_t left = 4 + random.below(longest); left > 0; --left)
     made.steps.push_back(random_step(random, made, whole_file_every, span));
   return made;

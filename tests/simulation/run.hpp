@@ -21,8 +21,10 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -33,6 +35,7 @@
 #include "engines.hpp"
 #include "finding.hpp"
 #include "model.hpp"
+#include "own_step.hpp"
 #include "program.hpp"
 #include "random_program.hpp"
 
@@ -144,6 +147,7 @@ class run {
     /// The call takes in what has finished, and begins what may begin.
     void has_polled() const {
       has_harvested();
+      if (run_.plan_.on == engine::tasks && run_.world_.refusals == refusals_before_) run_.check_that_it_goes_on(life_);
       if (run_.plan_.on == engine::disk && run_.world_.refusals == refusals_before_ &&
           life_.model->finished() < leading_before_)
         found("completed_through() is %llu, and %llu have ended",
@@ -193,17 +197,11 @@ class run {
     std::string text(size, '\0');
     for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>('A' + (i * 7 + file) % 26);
     const int fd = open(names_[file], false);
-    if (plan_.on == engine::disk) {
-      asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue(disk_.executor(),
-                                                                                   {.buffer_size = 1024});
-      asioq::asio_request its = queue.get();
-      std::copy_n(reinterpret_cast<const std::byte*>(text.data()), size, its.buffer().begin());
-      its.prepare_write(fd, size, 0);
-      queue.submit(std::move(its));
-      static_cast<void>(queue.wait());
-    } else {
+    if (plan_.on == engine::disk)
+      static_cast<void>(
+          asioq_test::carry_out(disk_.executor(), asio_op::write, fd, std::string_view(text), std::uint64_t{0}));
+    else
       kernel_->files().find(fd)->file->image.write(0, std::as_bytes(std::span(text)));
-    }
     close(fd);
     files_.contents[file] = std::move(text);
   }
@@ -278,7 +276,7 @@ class run {
     if (plan_.on == engine::disk)
       its.owned = std::make_unique<queue_type>(told_disk_.executor(), std::move(options), allocator(memory_));
     else
-      its.owned = std::make_unique<queue_type>(task_executor(tasks_), std::move(options), allocator(memory_));
+      its.owned = std::make_unique<queue_type>(task_executor(tasks_, number), std::move(options), allocator(memory_));
     its.queue = its.owned.get();
     its.settled = 0;
     its.is_closing = false;
@@ -342,6 +340,13 @@ class run {
     const std::size_t limit = plan_.queues[number].max_requests;
     if (limit != 0 && queue.allocated_requests() + queue.idle_requests() > limit) found("more than max_requests");
     if (its.handle >= 0) check_descriptor(its);
+    if (plan_.on == engine::tasks && !tasks_.has_refused(number)) check_that_it_goes_on(its);
+  }
+
+  /// What is unfinished is not left to the owner.
+  void check_that_it_goes_on(const life& its) {
+    if (depth_ == 0 && its.queue->running_requests() != 0 && !tasks_.has_task_of(its.number))
+      found("requests are unfinished, and no task is to carry them out");
   }
 
   /// The descriptor is readable while there is something to find, and else only if the owner has to look all the same.
