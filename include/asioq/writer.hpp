@@ -72,8 +72,9 @@ struct rescued_part {
 ///
 /// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
 /// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
-/// covers what has been submitted by then. A change of the file's size is covered, the name of a new file is not: that
-/// needs an fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
+/// covers what has been submitted by then. As if serial, the writer goes on writing meanwhile (`sync_barrier::none`). A
+/// change of the file's size is covered, the name of a new file is not: that needs an fsync of its folder. `close()`
+/// makes nothing durable, except with `retention::until_durable`.
 ///
 /// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
 /// calls throw `std::system_error`, and `error()` tells why. It keeps all that is not written (or not durable, with

@@ -948,7 +948,8 @@ class write_behind : public completion {
   void submit_sync() noexcept {
     asio_request request = get_for_control();
     if (!request) return;
-    request.prepare_fdatasync(file_.fd());
+    // What is durable is a prefix, whatever is written behind it meanwhile.
+    request.prepare_fdatasync(file_.fd(), sync_barrier::none);
     if (!submit_counted(std::move(request))) {
       give_back(request);
       return;
