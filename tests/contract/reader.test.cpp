@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -504,6 +505,34 @@ TEST_CASE("a block that is taken stays with its taker, and can be written from w
 
 namespace {
 
+/// Begins what it was given when it is polled, as a ring does, and completes it after some more polls.
+class keeping_engine : public io_engine_base {
+ public:
+  explicit keeping_engine(std::size_t polls = 1) : polls_(polls) {}
+
+  void start(asioq::io_operation& operation) override { kept_.push_back(&operation); }
+  void poll() override { wait_until({}); }
+  void wait_until(std::chrono::steady_clock::time_point) override {
+    for (asioq::io_operation* const one : std::exchange(kept_, {})) begun_.emplace_back(one, time_ + polls_);
+    ++time_;
+    std::vector<asioq::io_operation*> done;
+    while (!begun_.empty() && begun_.front().second < time_) {
+      done.push_back(begun_.front().first);
+      begun_.pop_front();
+    }
+    for (asioq::io_operation* const one : done) one->complete(asioq::perform(*one));
+  }
+
+  /// How many it has not begun.
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+
+ private:
+  std::size_t polls_;  // constant
+  std::size_t time_ = 0;
+  std::vector<asioq::io_operation*> kept_;
+  std::deque<std::pair<asioq::io_operation*, std::size_t>> begun_;  // and when it is done
+};
+
 /// The error that a function throws.
 template <class Function>
 asioq::read_error error_of(Function function) {
@@ -694,6 +723,28 @@ TEST_CASE("a reader does with few requests", "[reader]") {
   });
 }
 
+TEST_CASE("however far a reader reads ahead, it leaves a quarter of few requests to others", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(100'000);
+    const descriptor its = temp_file_with(text);
+    keeping_engine engine{20};
+    asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                   {.buffer_size = 500, .order = order, .max_requests = 8}};
+    reader source{queue, its.get(), {.max_ahead = 64 * 500}};
+    std::size_t most = 0;
+    while (source.position() < 50'000) {
+      static_cast<void>(source.next());
+      most = std::max(most, queue.allocated_requests());
+    }
+    CHECK(most == 6);
+    reader one{queue, its.get()};
+    reader two{queue, its.get()};
+    CHECK((text_of(one.next()) == text.substr(0, 500)));
+    CHECK((text_of(two.next()) == text.substr(0, 500)));
+    CHECK((rest_of(source) == text.substr(50'000)));
+  });
+}
+
 TEST_CASE("readers share a queue with each other and with the program's own requests", "[reader]") {
   on_every_executor([](const auto& world) {
     const std::string one = pattern(9000, 1);
@@ -809,24 +860,6 @@ TEST_CASE("as if serial, the reads of a reader overlap", "[reader]") {
 }
 
 namespace {
-
-/// Begins what it was given when it is polled, as a ring does, and completes it the next time.
-class keeping_engine : public io_engine_base {
- public:
-  void start(asioq::io_operation& operation) override { kept_.push_back(&operation); }
-  void poll() override { wait_until({}); }
-  void wait_until(std::chrono::steady_clock::time_point) override {
-    const std::vector<asioq::io_operation*> done = std::exchange(begun_, std::exchange(kept_, {}));
-    for (asioq::io_operation* const one : done) one->complete(asioq::perform(*one));
-  }
-
-  /// How many it has not begun.
-  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
-
- private:
-  std::vector<asioq::io_operation*> kept_;
-  std::vector<asioq::io_operation*> begun_;
-};
 
 template <class Reader>
 owned_task note_what_is_kept(Reader& source, const keeping_engine& engine, std::size_t& most, std::string& got) {
@@ -1012,7 +1045,14 @@ TEST_CASE("a coroutine that waits for a reader can be destroyed, and the reader 
       got += rest_of(source);
       CHECK((got == text));
     }
-    // And with the reader, in either order.
+    // And with the reader, in either order. What a seek has left is in flight, too.
+    {
+      reader source{queue, its.get(), {.max_ahead = 16 * 512}};
+      for (int i = 0; i < 8; ++i) static_cast<void>(source.next());
+      source.seek(15'000);
+      std::string none;
+      const owned_task task = read_all(source, none);
+    }
     std::string got;
     std::optional<owned_task> task;
     {
