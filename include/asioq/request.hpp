@@ -93,8 +93,12 @@ class asio_request {
   /// nothing and do not last. A new file's directory entry needs an fsync of the directory.
   void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
 
-  /// The same with fdatasync(2): without the metadata that reading does not need.
-  void prepare_fdatasync(int fd) { prepare(asio_op::fdatasync, fd, 0, current_position); }
+  /// The same with fdatasync(2): without the metadata that reading does not need. As if serial, `kind` says whether
+  /// younger requests of the file wait for it.
+  void prepare_fdatasync(int fd, sync_kind kind = sync_kind::barrier) {
+    prepare(asio_op::fdatasync, fd, 0, current_position);
+    record().lets_pass = kind == sync_kind::let_pass;
+  }
 
   /// Asks to set the file's size to `size` bytes, in its place in the order: what is beyond is cut off, what is missing
   /// reads as zeros. `offset()` is the size. Throws `std::invalid_argument` if `fd` is negative or `size` exceeds
@@ -186,6 +190,7 @@ class asio_request {
     detail::request_record& its = record();
     if (fd < 0) detail::refuse("asioq: the file descriptor is negative");
     its.op = op;
+    its.lets_pass = false;
     its.fd = fd;
     its.data = its.buffer;
     its.length = length;

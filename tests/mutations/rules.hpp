@@ -68,6 +68,14 @@ class slow_schedule : public schedule {
     return made;
   }
 
+  /// A sync that lets others pass.
+  request_record& submit_passed() {
+    request_record& made = requests_.make(asio_op::fdatasync, 1, 0, asioq::current_position);
+    made.lets_pass = true;
+    add(made);
+    return made;
+  }
+
   void answer(const question& asked) {
     const auto file = static_cast<std::uint64_t>(is_one_file_ ? 1 : asked.fd);
     learn(asked, file_facts{.identity = {.volume = 1, .file = file}, .appends = asked.fd == appending, .size = size_});
@@ -605,6 +613,26 @@ inline bool what_is_ended_before_a_byte_has_moved_is_no_failure() {
          queue.finished() == 3;
 }
 
+inline bool a_sync_lets_pass_but_syncs_and_closes(asio_op last) {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::write, 10, 0);
+  request_record& passed = order.submit_passed();
+  request_record& write = order.submit(asio_op::write, 10, 0);
+  request_record& cut = order.submit(asio_op::truncate, 0, 5);
+  request_record& end =
+      last == asio_op::fdatasync ? order.submit_passed() : order.submit(last, 0, asioq::current_position);
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  if (order.next() != &passed || !order.starts_alone(write)) return false;
+  order.finish(write);
+  if (!order.starts_alone(cut)) return false;
+  order.finish(cut);
+  if (order.next() != nullptr) return false;
+  order.finish(passed);
+  return order.starts_alone(end);
+}
+
 inline const char* first_broken() {
   struct rule {
     const char* name;
@@ -624,6 +652,12 @@ inline const char* first_broken() {
       rule{"what comes after a close runs one by one", what_comes_after_a_close_runs_one_by_one},
       rule{"a close waits for empty reads", [] { return a_close_waits_for_what_transfers_nothing(asio_op::read); }},
       rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
+      rule{"a sync that lets pass is in the way of an fsync",
+           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::fsync); }},
+      rule{"a sync that lets pass is in the way of another",
+           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::fdatasync); }},
+      rule{"a sync that lets pass is in the way of a close",
+           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::close); }},
       rule{"another file is never in the way", another_file_is_never_in_the_way},
       rule{"the tree finds the youngest", the_tree_finds_the_youngest},
       rule{"a long search has an answer", a_long_search_has_an_answer},

@@ -23,8 +23,10 @@ namespace asioq::detail {
 /// - A positional transfer of no bytes stands for one, since the kernel still refuses it after a close.
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, and everything on a stream.
+/// - A sync that lets others pass is in the way of syncs and closes alone. A sync inherits the failure of an older one,
+///   and after a close the number means another file.
 ///
-/// Two interval trees hold the ranges, so finding a request that is in the way takes logarithmic time (see there). A
+/// Interval trees hold the ranges, so finding a request that is in the way takes logarithmic time (see there). A
 /// blocked request waits in the list of *one* request that is in its way. When that has finished, the blocked one looks
 /// for the next.
 /// - First it waits for the youngest, which is likely to finish last. In a chain it certainly does.
@@ -58,7 +60,8 @@ class hazards {
     request_record* const previous = youngest_;
     youngest_ = &record;
     tree_of(record).insert(record);
-    if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id)
+    if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id ||
+        previous->lets_pass || (minds_syncs(record) && !minds_syncs(*previous)))
       return may_run(record, &interval_tree::find_youngest);
     record.waits_for_all = true;
     append(previous->waiters, record);
@@ -86,7 +89,12 @@ class hazards {
     return record.excludes && record.range::begin.offset == 0 && record.range::end.offset == file_facts::unlimited;
   }
 
-  /// Puts the request into the list of one that is in its way, the younger of those that `find` finds in the two trees.
+  /// Whether it waits for syncs that let others pass.
+  static bool minds_syncs(const request_record& record) noexcept {
+    return record.traits().is_sync || record.traits().ends_number;
+  }
+
+  /// Puts the request into the list of one that is in its way, the youngest of those that `find` finds in the trees.
   /// Returns whether there is none.
   bool may_run(request_record& record, range* (interval_tree::*find)(const range&) noexcept) noexcept {
     record.waits_for_all = false;
@@ -95,15 +103,23 @@ class hazards {
       range* const reader = (sharing_.*find)(record);
       if (in_the_way == nullptr || (reader != nullptr && reader->age > in_the_way->age)) in_the_way = reader;
     }
+    if (minds_syncs(record)) {
+      range* const sync = (passed_.*find)(record);
+      if (in_the_way == nullptr || (sync != nullptr && sync->age > in_the_way->age)) in_the_way = sync;
+    }
     if (in_the_way == nullptr) return true;
     append(static_cast<ordering_part*>(in_the_way)->waiters, record);
     return false;
   }
 
-  interval_tree& tree_of(const request_record& record) noexcept { return record.excludes ? excluding_ : sharing_; }
+  interval_tree& tree_of(const request_record& record) noexcept {
+    if (record.lets_pass) return passed_;
+    return record.excludes ? excluding_ : sharing_;
+  }
 
   interval_tree excluding_;
   interval_tree sharing_;
+  interval_tree passed_;                // syncs that let others pass
   request_record* youngest_ = nullptr;  // the last one added, unless it has been removed
 };
 

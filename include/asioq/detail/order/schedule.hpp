@@ -30,7 +30,8 @@ namespace asioq::detail {
 ///    classified after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with
 ///    none of them. It never blocks an older one. So of two requests that conflict, the older has finished when the
 ///    younger begins, whatever the others do, and two requests in flight together cannot observe each other. Exchanging
-///    neighbours that cannot observe each other changes no result, so every run equals the serial one.
+///    neighbours that cannot observe each other changes no result, so every run equals the serial one. A sync that lets
+///    others pass is an exception: it may find what younger ones have written. It finds all that is older in any case.
 /// 2. Facts. What a request conflicts with depends on what its descriptor means. The schedule asks a party that holds
 ///    no lock (`question`), and that party brings the answer (`learn`). Until then the request is unclassified, and so
 ///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
@@ -44,7 +45,7 @@ namespace asioq::detail {
 ///    request ends, and a question delays only what names the descriptor that it is about.
 /// 4. Failures and cancelled requests. A cancelled request that has not begun ends when it would start, and has no
 ///    effect, as if it had not been submitted. A failure concerns younger requests only (see failure_log). A sync
-///    blocks everything younger on its file, so it inherits exactly the errors that it would inherit in a serial run.
+///    blocks the younger syncs of its file, so they inherit exactly the errors that they would inherit in a serial run.
 ///    Under `failure_policy::hold`, what began before the failure goes on, and nothing younger begins.
 /// 5. Completion. The schedule counts a request as finished when it and all older ones are done.
 class schedule {

@@ -21,6 +21,7 @@ struct request_record;
 /// What a request asks for. The holder of the handle sets it; it is constant while submitted.
 struct request_values {
   asio_op op = asio_op::free;
+  bool lets_pass = false;  // of a sync: see sync_kind
   int fd = -1;
   std::byte* data = nullptr;  // the first byte to fill or to write
   std::size_t length = 0;
