@@ -51,6 +51,13 @@ class real_place {
   std::optional<asioq::file> file_;
 };
 
+/// Where a test that runs on every executor has its files. In memory, and on some of the executors on a disk, where
+/// direct transfers must be aligned and syncs take long.
+template <class World>
+std::filesystem::path folder_of(const World& world) {
+  return world.is_single || world.is_kernel ? "/var/tmp" : "/dev/shm";
+}
+
 /// A file on a simulated disk.
 class simulated_place {
  public:

@@ -1052,8 +1052,10 @@ class write_behind : public completion {
       durable_ = std::max(durable_, std::min(sync_target_, written_));
       return;
     }
+    // A file that cannot be synced would not be the second time.
+    const bool is_wanted_again = error == ECANCELED || failure_log::may_have_lost_data(error);
     sync_to_ = wants_sync_ ? std::max(sync_to_, sync_target_) : sync_target_;
-    wants_sync_ = true;
+    wants_sync_ = is_wanted_again;
     if (failure_log::may_have_lost_data(error)) sync_failed_ = error;
     fail_unless_known(error, request);
   }
