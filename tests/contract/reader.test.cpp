@@ -68,6 +68,31 @@ void on_every_file(std::string_view text, Body body) {
 
 }  // namespace
 
+namespace {
+
+/// A simulated disk with one file.
+struct disk_with_file {
+  explicit disk_with_file(std::string_view text, asioq::testing::disk_options options = {})
+      : disk(options), fd(disk.open("data")) {
+    asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(),
+                                                                                 {.buffer_size = text.size() + 1}};
+    asioq::asio_request request = queue.get();
+    set_text(request, text);
+    request.prepare_write(fd, text.size(), 0);
+    queue.submit(std::move(request));
+    REQUIRE_FALSE(queue.wait().error());
+  }
+
+  [[nodiscard]] auto queue(asioq::queue_options options) {
+    return asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type>{disk.executor(), std::move(options)};
+  }
+
+  asioq::testing::simulated_disk disk;
+  int fd;
+};
+
+}  // namespace
+
 TEST_CASE("a reader reads what is between an offset and an end, wherever these are", "[reader]") {
   on_every_executor([](const auto& world) {
     constexpr std::size_t block = 4096;
@@ -129,6 +154,71 @@ TEST_CASE("a reader reads what is between an offset and an end, wherever these a
       }
       CHECK(queue.allocated_requests() == 0);
     });
+  });
+}
+
+TEST_CASE("a reader of a direct descriptor keeps to its alignment", "[reader]") {
+  const std::optional<descriptor> direct = direct_file();
+  if (!direct) {
+    WARN(no_direct_io);
+    return;
+  }
+  const std::string text = pattern(20'000);
+  set_contents(reopen(*direct, O_RDWR), text);
+  on_every_executor([&](const auto& world) {
+    auto queue = world.queue({.buffer_size = 8192});
+    reader source{queue, direct->get(), {.offset = 4999, .length = 10'001}};
+    CHECK((rest_of(source) == text.substr(4999, 10'001)));
+    source.seek(1);
+    CHECK((rest_of(source) == text.substr(1, 14'999)));
+  });
+}
+
+namespace {
+
+/// A simulated disk whose transfers have to be aligned, as its `describe` says.
+struct aligned_disk {
+  static constexpr std::size_t unit = 512;
+
+  asioq::testing::simulated_disk::executor_type disk;
+  std::uint64_t* wrong;
+
+  void start(asioq::io_operation& operation) const {
+    const std::uint64_t end = operation.offset() + operation.length();
+    // The queue asks again where the file has ended.
+    const bool is_again = operation.offset() == disk.describe(operation.fd()).size;
+    if (end % unit != 0 || (operation.offset() % unit != 0 && !is_again)) ++*wrong;
+    disk.start(operation);
+  }
+  void poll() const { disk.poll(); }
+  void wait_until(std::chrono::steady_clock::time_point deadline) const { disk.wait_until(deadline); }
+  [[nodiscard]] asioq::file_facts describe(int fd) const noexcept {
+    asioq::file_facts facts = disk.describe(fd);
+    facts.alignment = unit;
+    return facts;
+  }
+  bool operator==(const aligned_disk&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("a reader keeps to the alignment that an engine describes", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(5000);
+    disk_with_file its(text, {.seed = run_seed(), .short_transfers = 0});
+    std::uint64_t wrong = 0;
+    asioq::basic_asio_queue<aligned_disk> queue{aligned_disk{.disk = its.disk.executor(), .wrong = &wrong},
+                                                {.buffer_size = 1600, .order = order}};
+    for (const std::size_t offset : {0U, 1U, 511U, 512U, 1535U, 1537U, 4999U}) {
+      reader source{queue, its.fd, {.offset = offset, .length = 3000}};
+      CHECK((rest_of(source) == text.substr(offset, 3000)));
+      source.seek(offset / 2);
+      CHECK((text_of(source.peek(1600)) == text.substr(offset / 2, std::min(1600UL, offset - offset / 2 + 3000))));
+    }
+    CHECK(wrong == 0);
+    asioq::basic_asio_queue<aligned_disk> narrow{aligned_disk{.disk = its.disk.executor(), .wrong = &wrong},
+                                                 {.buffer_size = 511}};
+    CHECK_THROWS_AS((reader{narrow, its.fd}), std::invalid_argument);
   });
 }
 
@@ -414,27 +504,6 @@ TEST_CASE("a block that is taken stays with its taker, and can be written from w
 
 namespace {
 
-/// A simulated disk with one file.
-struct disk_with_file {
-  explicit disk_with_file(std::string_view text, asioq::testing::disk_options options = {})
-      : disk(options), fd(disk.open("data")) {
-    asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(),
-                                                                                 {.buffer_size = text.size() + 1}};
-    asioq::asio_request request = queue.get();
-    set_text(request, text);
-    request.prepare_write(fd, text.size(), 0);
-    queue.submit(std::move(request));
-    REQUIRE_FALSE(queue.wait().error());
-  }
-
-  [[nodiscard]] auto queue(asioq::queue_options options) {
-    return asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type>{disk.executor(), std::move(options)};
-  }
-
-  asioq::testing::simulated_disk disk;
-  int fd;
-};
-
 /// The error that a function throws.
 template <class Function>
 asioq::read_error error_of(Function function) {
@@ -681,6 +750,25 @@ TEST_CASE("a seek keeps what was read ahead and is still wanted", "[reader]") {
   });
 }
 
+TEST_CASE("a reader that is sought to random places reads next to nothing ahead", "[reader]") {
+  on_every_executor([](const auto& world) {
+    const std::string text = pattern(200'000);
+    const descriptor its = temp_file_with(text);
+    auto queue = world.queue({.buffer_size = 500});
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    while (source.position() < 100'000) static_cast<void>(source.next());  // so far, one after the other
+    const std::uint64_t before = submitted(queue);
+    std::mt19937_64 random = random_source(111);
+    constexpr std::uint64_t seeks = 500;
+    for (std::uint64_t i = 0; i < seeks; ++i) {
+      const std::size_t place = below(random, 400) * 500;
+      source.seek(place);
+      if (text_of(source.next()) != text.substr(place, 500)) FAIL("other bytes at " << place);
+    }
+    CHECK(submitted(queue) - before <= seeks + 64);
+  });
+}
+
 TEST_CASE("a reader reads nothing beyond the file, and nothing ahead if it must not", "[reader]") {
   on_every_executor([](const auto& world) {
     const std::string text = pattern(10'000);
@@ -719,6 +807,76 @@ TEST_CASE("as if serial, the reads of a reader overlap", "[reader]") {
   const auto alone = time_of(asioq::execution_order::as_if_serial, 0);
   CHECK(time_of(asioq::execution_order::as_if_serial, 16 * 4096) * 4 < alone);
 }
+
+namespace {
+
+/// Begins what it was given when it is polled, as a ring does, and completes it the next time.
+class keeping_engine : public io_engine_base {
+ public:
+  void start(asioq::io_operation& operation) override { kept_.push_back(&operation); }
+  void poll() override { wait_until({}); }
+  void wait_until(std::chrono::steady_clock::time_point) override {
+    const std::vector<asioq::io_operation*> done = std::exchange(begun_, std::exchange(kept_, {}));
+    for (asioq::io_operation* const one : done) one->complete(asioq::perform(*one));
+  }
+
+  /// How many it has not begun.
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+
+ private:
+  std::vector<asioq::io_operation*> kept_;
+  std::vector<asioq::io_operation*> begun_;
+};
+
+template <class Reader>
+owned_task note_what_is_kept(Reader& source, const keeping_engine& engine, std::size_t& most, std::string& got) {
+  for (;;) {
+    const std::span<const std::byte> block = co_await source.async_next();
+    if (block.empty()) co_return;
+    most = std::max(most, engine.kept());
+    got += text_of(block);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("while a program has a block of a reader, all reads that are due have begun", "[reader]") {
+  const std::string text = pattern(100'000);
+  const descriptor its = temp_file_with(text);
+  keeping_engine engine;
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                 {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
+  std::size_t most = 0;
+  std::string got;
+  SECTION("with blocking calls") {
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    for (;;) {
+      const std::span<const std::byte> block = source.next();
+      if (block.empty()) break;
+      most = std::max(most, engine.kept());
+      got += text_of(block);
+    }
+  }
+  SECTION("with a coroutine") {
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    const owned_task task = note_what_is_kept(source, engine, most, got);
+    while (queue.run_one() != 0) {
+    }
+  }
+  CHECK(most == 0);
+  CHECK((got == text));
+}
+
+#ifdef ASIOQ_TEST_URING
+TEST_CASE("a reader works on an executor that is chosen when the program runs", "[reader]") {
+  const std::string text = pattern(10'000);
+  const descriptor its = temp_file_with(text);
+  asioq::uring_or_pool either{8};
+  asioq::basic_asio_queue<asioq::uring_or_pool::executor_type> queue{either.executor(), {.buffer_size = 512}};
+  reader source{queue, its.get()};
+  CHECK((rest_of(source) == text));
+}
+#endif
 
 TEST_CASE("a reader goes over to the page cache where direct reads are refused", "[reader]") {
   /// Takes O_DIRECT and refuses what is then asked.

@@ -158,6 +158,13 @@ class queue_core {
     return deliver(its);
   }
 
+  /// The part of `poll` that a receiver may have done, too.
+  void begin() {
+    const call its(*this);
+    dispatcher_.poll(ledger_.entered());
+    harvest();
+  }
+
   std::size_t run_one() {
     call its(*this, may_deliver);
     for (;;) {
