@@ -1,5 +1,6 @@
 // alignments FOLDER...: a row of a Markdown table for the file system of each folder. It has what statx says of direct
-// transfers of a new file there, what asioq::file uses, which multiples work, and what the file uses after a writer.
+// transfers of a new file there, what asioq::file uses, which multiples work, and what the file uses after a writer. A
+// disk may stand for a folder; what is on it is overwritten.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
@@ -54,11 +55,12 @@ std::string what_it_uses(const asioq::file& its) {
   return its.is_direct() ? "direct, " + std::to_string(its.alignment()) : "page cache";
 }
 
-void print_row(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / "asioq-alignments";
+void print_row(const std::filesystem::path& place) {
+  const bool is_disk = std::filesystem::is_block_file(place);
+  const std::filesystem::path path = is_disk ? place : place / "asioq-alignments";
   asioq::file its = asioq::file::create(path);
   const int fd = its.fd();
-  std::string row = "| " + folder.filename().string() + " | " + what_statx_says(fd) + " | " + what_it_uses(its) + " | ";
+  std::string row = "| " + place.filename().string() + " | " + what_statx_says(fd) + " | " + what_it_uses(its) + " | ";
   if (its.is_direct()) {
     static_cast<void>(::pwrite(fd, buffer, sizeof buffer, 0));  // what is there to be read
     const auto writes = [&](std::size_t unit) {
@@ -80,9 +82,9 @@ void print_row(const std::filesystem::path& folder) {
     sink.write(std::vector<std::byte>(10001));
     sink.close();
   }
-  row += what_it_uses(its) + (its.size() == 12345 + 10001 ? " |" : ", of a wrong size |");
+  row += what_it_uses(its) + (is_disk || its.size() == 12345 + 10001 ? " |" : ", of a wrong size |");
   its.close();
-  std::filesystem::remove(path);
+  if (!is_disk) std::filesystem::remove(path);
   std::puts(row.c_str());
 }
 
