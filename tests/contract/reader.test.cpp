@@ -656,6 +656,40 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
   });
 }
 
+TEST_CASE("where a failed read holds the queue, a reader goes on behind it after resume()", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(10'000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 2500, .length = 10});
+    for (const std::size_t max_ahead : {0U, 4096U}) {
+      auto queue = its.queue({.buffer_size = 1024, .order = order, .on_failure = asioq::failure_policy::hold});
+      reader source{queue, its.fd, {.max_ahead = max_ahead}};
+      std::string got;
+      while (source.position() < 2500) got += text_of(source.next());
+      CHECK((got == text.substr(0, 2500)));
+      CHECK(error_of([&] { static_cast<void>(source.next()); }).code() == std::errc::io_error);
+      CHECK(source.position() == 3072);
+      // As if serial, blocks behind it may have been read by then.
+      std::uint64_t at = 3072;
+      for (int errors = 0; errors < 3 && at < text.size();) {
+        try {
+          const std::string block = text_of(source.next());
+          if (block != text.substr(at, block.size())) FAIL("other bytes at " << at);
+          at += block.size();
+        } catch (const asioq::read_error& error) {
+          CHECK(error.code() == std::errc::operation_canceled);
+          CHECK(error.offset() == at);
+          CHECK(error.length() == 0);
+          ++errors;
+        }
+      }
+      CHECK(at < text.size());
+      queue.resume();
+      CHECK((rest_of(source) == text.substr(at)));
+    }
+  });
+}
+
 TEST_CASE("a reader that goes leaves its reads to the queue", "[reader][lifetime]") {
   on_every_executor([](const auto& world) {
     const std::string text = pattern(100'000);
@@ -876,7 +910,7 @@ owned_task note_what_is_kept(Reader& source, const keeping_engine& engine, std::
 TEST_CASE("while a program has a block of a reader, all reads that are due have begun", "[reader]") {
   const std::string text = pattern(100'000);
   const descriptor its = temp_file_with(text);
-  keeping_engine engine;
+  keeping_engine engine{10};
   asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
                                                  {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
   std::size_t most = 0;
@@ -1044,6 +1078,22 @@ TEST_CASE("a coroutine that waits for a reader can be destroyed, and the reader 
       }
       got += rest_of(source);
       CHECK((got == text));
+    }
+    // The next call may need the buffer of the one that was given up.
+    {
+      auto narrow = world.queue({.buffer_size = 512, .max_requests = 1});
+      reader source{narrow, its.get()};
+      std::string first;
+      owned_task task = read_all(source, first);
+      task.destroy();
+      source.seek(512);
+      std::string second;
+      task = read_all(source, second);
+      while (narrow.run_one() != 0) {
+      }
+      CHECK(task.is_done());
+      CHECK_NOTHROW(task.rethrow());
+      CHECK((second == text.substr(512)));
     }
     // And with the reader, in either order. What a seek has left is in flight, too.
     {
