@@ -510,7 +510,10 @@ class keeping_engine : public io_engine_base {
  public:
   explicit keeping_engine(std::size_t polls = 1) : polls_(polls) {}
 
-  void start(asioq::io_operation& operation) override { kept_.push_back(&operation); }
+  void start(asioq::io_operation& operation) override {
+    kept_.push_back(&operation);
+    ++started_;
+  }
   void poll() override { wait_until({}); }
   void wait_until(std::chrono::steady_clock::time_point) override {
     for (asioq::io_operation* const one : std::exchange(kept_, {})) begun_.emplace_back(one, time_ + polls_);
@@ -525,10 +528,13 @@ class keeping_engine : public io_engine_base {
 
   /// How many it has not begun.
   [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+  /// How many it ever had.
+  [[nodiscard]] std::size_t started() const { return started_; }
 
  private:
   std::size_t polls_;  // constant
   std::size_t time_ = 0;
+  std::size_t started_ = 0;
   std::vector<asioq::io_operation*> kept_;
   std::deque<std::pair<asioq::io_operation*, std::size_t>> begun_;  // and when it is done
 };
@@ -932,6 +938,34 @@ TEST_CASE("while a program has a block of a reader, all reads that are due have 
   }
   CHECK(most == 0);
   CHECK((got == text));
+}
+
+TEST_CASE("what a seek leaves behind is not read if it has not begun", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file_with(text);
+  keeping_engine engine{2};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine), {.buffer_size = 1000}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  REQUIRE(queue.allocated_requests() > 8);
+  const std::size_t before = engine.started();
+  source.seek(150'000);
+  CHECK((text_of(source.next()) == text.substr(150'000, 1000)));
+  CHECK(engine.started() <= before + 3);
+}
+
+TEST_CASE("a reader reads ahead what a file has grown by", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file();
+  keeping_engine engine{10};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                 {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  CHECK(source.next().empty());
+  set_contents(its, text);
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  CHECK(queue.allocated_requests() > 8);
+  CHECK((rest_of(source) == text.substr(100'000)));
 }
 
 #ifdef ASIOQ_TEST_URING
