@@ -57,6 +57,7 @@ struct alignas(64) owner_part {
   request_record* next_of_kind = nullptr;  // the next in the ledger's list of its kind
   bool reported = false;                   // a thrown write_back_error has covered its failure
   bool has_receiver = false;               // set on submission
+  bool can_be_passed = false;              // set when a sync is prepared: it has no barrier
 };
 
 /// What changes with a submission.
