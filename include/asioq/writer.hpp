@@ -213,8 +213,7 @@ class writer {
   /// The core, on a queue of this type.
   class core_on_queue final : public core {
    public:
-    core_on_queue(Queue& queue, detail::stream_file its, const settings& how)
-        : core(std::move(its), how), queue_(queue) {}
+    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {}
 
    private:
     asio_request try_get() override { return queue_.try_get(); }
@@ -237,7 +236,7 @@ class writer {
     Queue& queue_;
   };
 
-  writer(Queue& queue, detail::stream_file its, const writer_options& options)
+  writer(Queue& queue, const detail::stream_file& its, const writer_options& options)
       : queue_(&queue),
         core_(new core_on_queue(queue, its,
                                 {.start = options.append ? its.facts().size : options.offset,
