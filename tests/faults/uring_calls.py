@@ -25,7 +25,7 @@ def run(manner, inject=None):
         command = [strace, '-f', '-qq', '--seccomp-bpf', '-o', log.name, '-e', 'trace=' + ','.join(ANSWERS)]
         if inject:
             command += ['-e', 'inject=' + inject]
-        ended = subprocess.run([*command, program, *manner], capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run([*command, program, *manner], capture_output=True, text=True, timeout=20, check=False)
         return ended, log.read().splitlines()
 
 
