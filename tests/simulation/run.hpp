@@ -182,7 +182,7 @@ class run {
 
   void make_files() {
     const std::size_t queues = plan_.queues.size();
-    files_.contents.emplace_back();
+    files_.contents.emplace_back();  // shared_file
     names_.emplace_back("shared");
     for (std::size_t i = 0; i < queues; ++i)
       for (const char* const name : {"file of ", "other file of "}) {
@@ -218,7 +218,7 @@ class run {
   }
 
   static std::size_t file_of(std::size_t queue, target where) {
-    if (where == shared) return 0;
+    if (where == shared) return shared_file;
     return 1 + 2 * queue + (where == other ? 1 : 0);
   }
 
@@ -607,7 +607,7 @@ class run {
       }
     }
     if (is_taken) {
-      if (request) found("submit leaves something in the handle");
+      if (request) found("submit leaves something in the handle");  // NOLINT(bugprone-use-after-move): is it empty?
       return;
     }
     if (!request || request.user_data() != &its || request.op() != its.op || request.fd() != its.fd ||
