@@ -259,6 +259,22 @@ class queue_model {
 
   void resume(std::uint64_t finished) { acknowledged_ = finished; }
 
+  /// A disk: whether what may be in flight is. What waits for an older one may wait for more than that, so only what is
+  /// surely in no one's way counts, and nothing behind a close.
+  void check_that_it_goes_on() const {
+    auto in_flight = static_cast<std::size_t>(std::ranges::count(all_, true, &request::is_in_step));
+    for (std::uint64_t i = finished_; i < all_.size(); ++i) {
+      const request& its = all_[i];
+      if (in_flight == (is_strict() ? 1 : plan_.max_in_flight)) return;
+      if (its.is_over || its.is_in_step) continue;
+      bool is_free = true;
+      for (std::uint64_t older = finished_; older < i && is_free; ++older)
+        is_free = all_[older].is_over || are_independent(all_[older], its);
+      if (is_free && !must_not_begin(its)) found("request %s could be in flight, and is not", name(its).c_str());
+      if (its.op == asio_op::close || is_strict()) return;
+    }
+  }
+
   /// How many requests, counted from the oldest, need nothing more to count as finished; those that end without a step
   /// included.
   [[nodiscard]] std::uint64_t leading() const {
@@ -425,6 +441,18 @@ class queue_model {
     if (is_of_whole_file(first) || is_of_whole_file(second)) return true;
     return (first.traits().writes || second.traits().writes) && first.offset < second.offset + second.length &&
            second.offset < first.offset + first.length;
+  }
+  /// Whether neither could observe the other, for a reason that a queue is sure to see.
+  [[nodiscard]] bool are_independent(const request& first, const request& second) const {
+    if (first.op == asio_op::close) return false;
+    const auto its = now_.find(first.fd);
+    const auto others = now_.find(second.fd);
+    if (its == now_.end() && others == now_.end()) return false;
+    if (its == now_.end() || others == now_.end() || its->second != others->second) return true;
+    if (is_of_whole_file(first) || is_of_whole_file(second) || first.traits().writes != second.traits().writes)
+      return false;
+    return !first.traits().writes || first.offset >= second.offset + std::max<std::size_t>(second.length, 1) ||
+           second.offset >= first.offset + std::max<std::size_t>(first.length, 1);
   }
   [[nodiscard]] bool is_of_whole_file(const request& its) const {
     return !its.traits().of_a_range || its.at_position() ||

@@ -87,10 +87,11 @@ inline step random_step(generator& random, const program& its, std::uint64_t who
     made.where = its.steps.back().where;
     made.queue = its.steps.back().queue;
     made.offset = its.steps.back().offset;
-    if (made.offset != asioq::current_position) made.offset += its.steps.back().length;
+    if (made.offset != asioq::current_position) made.offset = made.offset % (1U << 20U) + its.steps.back().length;
   }
   if (random.below(3) == 0) made.first = random.below(buffer_size - made.length + 1);
   if (random.below(whole_file_every) == 0) widen(made, random);
+  if (random.below(48) == 0 && made.op == asio_op::read && made.offset != asioq::current_position) made.offset <<= 40U;
   const asioq::operation_traits& traits = asioq::traits_of(made.op);
   const bool has_place = traits.transfers || made.op == asio_op::truncate || made.op == asio_op::allocate;
   const bool is_at_position = made.offset == asioq::current_position;

@@ -147,12 +147,13 @@ class run {
     /// The call takes in what has finished, and begins what may begin.
     void has_polled() const {
       has_harvested();
-      if (run_.plan_.on == engine::tasks && run_.world_.refusals == refusals_before_) run_.check_that_it_goes_on(life_);
-      if (run_.plan_.on == engine::disk && run_.world_.refusals == refusals_before_ &&
-          life_.model->finished() < leading_before_)
+      if (run_.world_.refusals != refusals_before_) return;
+      if (run_.plan_.on == engine::tasks) return run_.check_that_it_goes_on(life_);
+      if (life_.model->finished() < leading_before_)
         found("completed_through() is %llu, and %llu have ended",
               static_cast<unsigned long long>(life_.model->finished()),
               static_cast<unsigned long long>(leading_before_));
+      life_.model->check_that_it_goes_on();
     }
     /// The call takes in what has finished.
     void has_harvested() const {
