@@ -40,8 +40,8 @@ inline step::kind random_kind(generator& random, bool is_burst) {
   constexpr kind seldom[] = {kind::resume, kind::cancel,  kind::stop,         kind::abandon, kind::shrink,
                              kind::reopen, kind::reopen,  kind::wait_or_stop, kind::renew,   kind::resume,
                              kind::resume, kind::run_one, kind::sync,         kind::stop,    kind::wait_for};
-  constexpr kind often[] = {kind::wait,         kind::try_wait, kind::poll,  kind::poll,
-                            kind::submit_again, kind::drop,     kind::tasks, kind::tasks};
+  constexpr kind often[] = {kind::wait, kind::try_wait, kind::poll,  kind::poll,  kind::submit_again,
+                            kind::drop, kind::tasks,    kind::tasks, kind::reopen};
   const std::uint64_t which = random.below(is_burst ? 240 : 32);
   if (which < 3) return any_of(random, seldom);
   return which < 12 ? any_of(random, often) : kind::submit;
@@ -63,7 +63,7 @@ inline void widen(step& its, generator& random) {
       its.length = std::max<std::size_t>(its.length, 1);
       break;
     case 4:
-      if (random.below(3) == 0) its.op = asio_op::close;
+      if (random.below(2) == 0) its.op = asio_op::close;
       break;
     default:
       its.offset = asioq::current_position;

@@ -223,15 +223,14 @@ class run {
     return 1 + 2 * queue + (where == other ? 1 : 0);
   }
 
-  /// Opens the file of a target, if that gets the wanted number, or any if it is negative.
-  void open_for(life& its, target where, int wanted) {
-    const std::size_t file = file_of(its.number, where);
-    const int fd = open(names_[file], where == appending);
+  /// Opens a file, if that gets the wanted number, or any if it is negative.
+  void open_for(life& its, target where, std::size_t file, bool appends, int wanted) {
+    const int fd = open(names_[file], appends);
     if (wanted >= 0 && fd != wanted) return close(fd);
     its.fds[where] = fd;
     world_.owners[fd] = its.number;
-    files_.descriptors[fd] = {.file = file, .appends = where == appending};
-    told_disk_.names[fd] = file == 0 ? "" : names_[file];
+    files_.descriptors[fd] = {.file = file, .appends = appends};
+    told_disk_.names[fd] = file == shared_file ? "" : names_[file];
     its.model->open(fd, file);
   }
 
@@ -284,10 +283,12 @@ class run {
     if (its.fds.empty()) {
       its.fds.assign(targets, 1'999'000 + static_cast<int>(number));  // that of `never_open`
       world_.owners[its.fds[never_open]] = number;
-      for (const target one : {plain, again, appending, other, shared}) open_for(its, one, -1);
+      for (const target one : {plain, again, appending, other, shared})
+        open_for(its, one, file_of(number, one), one == appending, -1);
     } else {
       for (const target one : {plain, again, appending, other, shared})
-        if (files_.descriptors[its.fds[one]].is_open) its.model->open(its.fds[one], file_of(number, one));
+        if (const auto& its_file = files_.descriptors[its.fds[one]]; its_file.is_open)
+          its.model->open(its.fds[one], its_file.file);
     }
     its.handle = plan.has_handle ? its.queue->native_handle() : -1;
   }
@@ -810,14 +811,18 @@ class run {
   }
 
   void reopen(life& where, const step& its) {
-    const auto which = static_cast<target>(its.luck % never_open);
-    const int fd = where.fds[which];
     take_in(where);
-    const bool is_used = std::ranges::any_of(where.model->requests(), [&](const request& one) {
-      return one.fd == fd && one.sequence >= where.model->finished();
-    });
-    if (files_.descriptors[fd].is_open || is_used) return;
-    open_for(where, which, fd);
+    for (std::uint64_t i = 0; i < shared; ++i) {
+      const auto which = static_cast<target>((its.luck + i) % shared);
+      const int fd = where.fds[which];
+      const bool is_used = std::ranges::any_of(where.model->requests(), [&](const request& one) {
+        return one.fd == fd && one.sequence >= where.model->finished();
+      });
+      if (files_.descriptors[fd].is_open || is_used) continue;
+      // It may now be another file, and append.
+      open_for(where, which, file_of(where.number, its.luck / 8 % 2 == 0 ? plain : other), its.luck / 16 % 4 == 0, fd);
+      return;
+    }
   }
 
   const program& plan_;
