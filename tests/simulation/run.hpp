@@ -785,6 +785,9 @@ class run {
     take_in(where);
     where.model->cancel();
     where.queue->cancel();
+    take_in(where);
+    if (depth_ == 0 && where.model->finished() < where.model->leading())
+      found("cancel() leaves %zu requests, and nothing before them has to end", where.queue->running_requests());
   }
 
   void stop(life& where, const step& its) {
