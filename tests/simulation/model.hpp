@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -60,8 +59,7 @@ struct request {
   lane comes_back = lane::collected;
 
   // How it waits.
-  std::coroutine_handle<> waiting;  // the coroutine that waits for it
-  bool is_abandoned = false;        // that has been destroyed
+  bool is_abandoned = false;  // its coroutine has been destroyed
   std::stop_source stop{std::nostopstate};
 
   // What has happened to it.
@@ -259,8 +257,8 @@ class queue_model {
 
   void resume(std::uint64_t finished) { acknowledged_ = finished; }
 
-  /// A disk: whether what may be in flight is. What waits for an older one may wait for more than that, so only what is
-  /// surely in no one's way counts, and nothing behind a close.
+  /// On a disk, checks that what may be in flight is. A queue may be more careful than it has to be, so only requests
+  /// count that are surely free to begin, and none behind a close.
   void check_that_it_goes_on() const {
     auto in_flight = static_cast<std::size_t>(std::ranges::count(all_, true, &request::is_in_step));
     for (std::uint64_t i = finished_; i < all_.size(); ++i) {
