@@ -28,5 +28,6 @@
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>
 #include <asioq/version.hpp>
+#include <asioq/writer.hpp>
 
 #endif

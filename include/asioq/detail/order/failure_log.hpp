@@ -82,6 +82,24 @@ class failure_log {
     std::erase_if(syncs_, is_forgotten);
   }
 
+  /// False for the errors that say "not tried" or "cannot be synced".
+  static bool may_have_lost_data(int error) noexcept {
+    switch (error) {
+      case 0:
+      case EAGAIN:
+      case EBADF:
+      case ECANCELED:
+      case EINTR:
+      case EINVAL:
+      case ENOMEM:
+      case ENOSYS:
+      case EOPNOTSUPP:
+        return false;
+      default:
+        return true;
+    }
+  }
+
  private:
   /// Requests that failed: one, or several between these two.
   struct failure {
@@ -108,24 +126,6 @@ class failure_log {
       last.first = std::min(last.first, entry.first);
       last.last = std::max(last.last, entry.last);
       return false;
-    }
-  }
-
-  /// False for the errors that say "not tried" or "cannot be synced".
-  static bool may_have_lost_data(int error) noexcept {
-    switch (error) {
-      case 0:
-      case EAGAIN:
-      case EBADF:
-      case ECANCELED:
-      case EINTR:
-      case EINVAL:
-      case ENOMEM:
-      case ENOSYS:
-      case EOPNOTSUPP:
-        return false;
-      default:
-        return true;
     }
   }
 
