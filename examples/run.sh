@@ -15,7 +15,7 @@ if [ "$1" = --checks ]; then
   shift 2
 fi
 program=$(realpath "$1")
-name=$(basename "$program")
+program_name=$(basename "$program")
 shift
 cd "$temp" || exit 1
 head -c 5000003 /dev/urandom >source
@@ -53,25 +53,28 @@ reports() {
   status=$?
   [ $status -eq 1 ] || fail "$* exits with $status, not with 1: $(cat errors)"
   [ "$(wc -l <errors)" -eq "$lines" ] || fail "$* says not $lines lines: $(cat errors)"
-  [ "$(grep -c "^$name: " errors)" -eq "$lines" ] || fail "$*: not the program's messages: $(cat errors)"
+  [ "$(grep -c "^$program_name: " errors)" -eq "$lines" ] || fail "$*: not the program's messages: $(cat errors)"
   grep -qF -- "$text" errors || fail "$* does not say \"$text\": $(cat errors)"
 }
 
 # is_same FILE FILE
 is_same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
 
-# in_small_folder BYTES COMMAND...: runs it where "small" is a folder with room for so many bytes. Skips the test if
-# there are no mounts to be had.
-in_small_folder() {
-  size=$1
-  shift
-  mkdir -p small
+# Skips the test if file systems cannot be mounted: for in_small_folder.
+need_mounts() {
   mounts="unshare --mount"
   [ "$(id -u)" -eq 0 ] || mounts="unshare --user --map-root-user --mount"
+  mkdir -p small
   $mounts mount -t tmpfs -o size=4k none small 2>/dev/null || skip "a file system cannot be mounted here"
-  export mounted_size="$size"
-  # shellcheck disable=SC2016
-  $mounts sh -c 'mount -t tmpfs -o "size=$mounted_size" none small && "$@"' sh "$@"
 }
 
+# in_small_folder SIZE COMMAND...: runs it where "small" is a folder with room for so much, as mount(8) understands it.
+in_small_folder() {
+  small_size=$1
+  shift
+  # shellcheck disable=SC2016
+  $mounts sh -c 'mount -t tmpfs -o "size=$1" none small && shift && exec "$@"' sh "$small_size" "$@"
+}
+
+# shellcheck source=/dev/null
 . "$checks"

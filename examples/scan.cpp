@@ -141,9 +141,8 @@ class scanner {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       const entry& its = entries_[i];
       std::unique_lock lock(mutex_);
-      while (!changed_.wait_for(lock, std::chrono::milliseconds{100}, [&] { return its.is_done; }) || line.is_due())
-        line.show(std::to_string(i) + " of " + std::to_string(entries_.size()) + " files, " +
-                  std::to_string(bytes_done_ >> 20U) + " MiB");
+      do line.show(i, entries_.size(), ("files, " + std::to_string(bytes_done_ >> 20U) + " MiB").c_str());
+      while (!changed_.wait_for(lock, std::chrono::milliseconds{100}, [&] { return its.is_done; }));
       lock.unlock();
       if (its.error.empty()) {
         std::printf("%u %llu %s\n", its.sum.value(), static_cast<unsigned long long>(its.sum.size()), its.path.c_str());

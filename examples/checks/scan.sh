@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # What scan prints is what cksum(1) prints.
 
 # expect PATH...: the checksums of all regular files there, into "expected".

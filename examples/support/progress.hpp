@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
-#include <string>
 
 /// A line that says how far a program is, where a person is watching. It goes when the program is done.
 class progress {
@@ -14,20 +14,21 @@ class progress {
   progress& operator=(const progress&) = delete;
   ~progress() { erase(); }
 
-  /// Whether to show something now: at most ten times a second.
-  bool is_due() {
+  /// "3 of 7 MiB", or "3 MiB" if the total is 0. It changes at most ten times a second.
+  void show(std::uint64_t done, std::uint64_t total, const char* unit) {
     const auto now = std::chrono::steady_clock::now();
-    if (!is_shown_ || now < next_) return false;
+    if (!is_shown_ || now < next_) return;
     next_ = now + std::chrono::milliseconds{100};
-    return true;
-  }
-
-  void show(const std::string& text) {
-    if (is_shown_) std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    erase();
+    std::fprintf(stderr, "%llu ", static_cast<unsigned long long>(done));
+    if (total != 0) std::fprintf(stderr, "of %llu ", static_cast<unsigned long long>(total));
+    std::fputs(unit, stderr);
   }
 
   /// Makes room for a message.
-  void erase() { show(""); }
+  void erase() {
+    if (is_shown_) std::fputs("\r\033[K", stderr);
+  }
 
  private:
   const bool is_shown_;
