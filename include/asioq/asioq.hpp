@@ -13,6 +13,7 @@
 #include <asioq/default_executor.hpp>
 #include <asioq/error.hpp>
 #include <asioq/executor.hpp>
+#include <asioq/file.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>
@@ -22,6 +23,7 @@
 #include <asioq/operation.hpp>
 #include <asioq/options.hpp>
 #include <asioq/queue.hpp>
+#include <asioq/reader.hpp>
 #include <asioq/request.hpp>
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>

@@ -23,7 +23,8 @@ namespace asioq {
 namespace detail {
 template <class Allocator>
 class queue_core;
-}
+struct request_access;
+}  // namespace detail
 
 /// The owner of one request and its buffer while the queue does not have them; move-only, empty when moved from.
 ///
@@ -165,6 +166,7 @@ class asio_request {
   friend class detail::queue_core;
   template <class Queue>
   friend class async_submission;
+  friend struct detail::request_access;
 
   explicit asio_request(detail::request_record& record) noexcept : record_(&record) {}
 

@@ -87,7 +87,7 @@ auto on_file_system(const std::string& type, bool sync, MakeFiles make_files)
   const temp_dir point;
   std::optional<descriptor> device;
   std::string source = "asioq-test";
-  if (type != "tmpfs") {
+  if (type != "tmpfs" && type != "ramfs") {
     const temp_dir place("/dev/shm");
     const std::string image = (place.path() / "image").string();
     const descriptor file = open_path(image, O_RDWR | O_CREAT | O_EXCL);

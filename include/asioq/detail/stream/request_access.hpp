@@ -1,0 +1,36 @@
+#pragma once
+
+#include <asioq/detail/request/record.hpp>
+#include <asioq/request.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+namespace asioq::detail {
+
+/// What streams do with requests that other programs cannot. All of it is for the queue's owner.
+struct request_access {
+  /// What is behind a handle, which must not be empty. The address stays the same while the queue has the request.
+  [[nodiscard]] static request_record& record_of(const asio_request& request) noexcept { return *request.record_; }
+
+  /// Has a submitted request be given to no receiver: the one that it has may go. It is cancelled if it has not begun,
+  /// and recycles itself. A failure that loses data is reported as that of a destroyed coroutine.
+  static void abandon(request_record& record) noexcept {
+    record.receiver = nullptr;
+    record.cancel();
+  }
+
+  /// Makes the request one that has transferred exactly these bytes of its buffer, at this offset: `data()`, `length()`
+  /// and `offset()` say so.
+  static void narrow(asio_request& request, std::span<std::byte> data, std::uint64_t offset) noexcept {
+    request_record& its = record_of(request);
+    its.data = data.data();
+    its.length = its.transferred = data.size();
+    its.offset = offset;
+    its.error = 0;
+  }
+};
+
+}  // namespace asioq::detail

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <asioq/detail/order/file_identity.hpp>
+#include <asioq/detail/support/refuse.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/file.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/io_executor.hpp>
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <string>
+#include <variant>
+
+namespace asioq::detail {
+
+/// The facts of a descriptor, with its alignment, as the executor's engine or else the kernel tells them. May block.
+template <class Executor>
+file_facts stream_facts(const Executor& executor, int fd) noexcept {
+  if constexpr (is_choice_of_executors<Executor>) {
+    if (!executor.valueless_by_exception())
+      return std::visit([fd](const auto& chosen) noexcept { return stream_facts(chosen, fd); }, executor);
+    return facts_of(fd);
+  } else if constexpr (describes_files<Executor>) {
+    return executor.describe(fd);
+  } else {
+    file_facts facts = facts_of(fd);
+    if (!facts.is_stream && is_direct(::fcntl(fd, F_GETFL))) {
+      const std::size_t alignment = direct_alignment_of(fd, false);
+      facts.alignment = alignment == 0 ? largest_sector : alignment;
+    }
+    return facts;
+  }
+}
+
+/// What a stream has to know of its file. Refers to the `file`, if there is one.
+class stream_file {
+ public:
+  /// Throws `std::invalid_argument` if there is no descriptor, or if an aligned block does not fit into the buffers of
+  /// the queue.
+  template <class Queue>
+  stream_file(const Queue& queue, const file& its) : stream_file(queue, its.fd(), &its) {}
+  /// The same for a descriptor.
+  template <class Queue>
+  stream_file(const Queue& queue, int fd) : stream_file(queue, fd, nullptr) {}
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  /// Offsets mean nothing, so transfers are at the descriptor's own position.
+  [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
+  /// Facts as they were when the stream was made.
+  [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
+  /// What offsets and lengths of transfers must be multiples of; changes to 1 if the page cache is used after all.
+  [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }
+  /// The most bytes that one transfer can have with this alignment.
+  [[nodiscard]] std::size_t block_size() const noexcept { return buffer_size_ - buffer_size_ % facts_.alignment; }
+
+  /// Takes notice that a transfer was refused with `error`. Returns whether to repeat it, through the page cache then.
+  /// `was_direct` says what `is_direct()` was when it was submitted. Throws what `file::use_page_cache` throws.
+  bool takes_page_cache_after(int error, bool was_direct) {
+    if (error != EINVAL || !was_direct || file_ == nullptr) return false;
+    if (file_->is_direct()) file_->use_page_cache();
+    facts_.alignment = file_->alignment();
+    return true;
+  }
+  /// Whether transfers bypass the page cache, as far as its `file` says.
+  [[nodiscard]] bool is_direct() const noexcept { return file_ != nullptr && file_->is_direct(); }
+
+  /// For messages.
+  [[nodiscard]] std::string name() const {
+    return file_ != nullptr ? file_->path().string() : "descriptor " + std::to_string(fd_);
+  }
+
+ private:
+  template <class Queue>
+  stream_file(const Queue& queue, int fd, const file* its)
+      : file_(its), fd_(fd), buffer_size_(queue.options().buffer_size) {
+    if (fd < 0) refuse("asioq: a stream of a file that is not open");
+    facts_ = stream_facts(queue.get_executor(), fd);
+    if (its != nullptr) facts_.alignment = its->alignment();
+    facts_.alignment = std::max<std::size_t>(facts_.is_stream ? 1 : facts_.alignment, 1);
+    if (buffer_size_ < facts_.alignment) refuse("asioq: the queue's buffer_size is less than the file's alignment");
+  }
+
+  const file* file_;  // null if there is only a descriptor
+  int fd_;
+  std::size_t buffer_size_;
+  file_facts facts_;
+};
+
+}  // namespace asioq::detail

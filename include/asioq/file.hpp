@@ -1,0 +1,209 @@
+#pragma once
+
+/// @file
+/// An open file for streams, past the page cache where that is possible.
+
+#include <asioq/detail/support/refuse.hpp>
+#include <asioq/detail/transfer/transfer.hpp>
+#include <asioq/options.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace asioq {
+
+/// Whether transfers of a file are to bypass the page cache (O_DIRECT).
+enum class direct_io {
+  required,   ///< They do, or opening and the streams throw.
+  preferred,  ///< They do where the file system can. Else they go through the page cache, and `is_direct()` says so.
+  off         ///< They go through the page cache.
+};
+
+namespace detail {
+
+/// What offsets and lengths of direct transfers of the descriptor must be multiples of. 0 if the file has no direct
+/// transfers, or none into a request's buffer. Source: statx(2).
+inline std::size_t direct_alignment_of([[maybe_unused]] int fd, [[maybe_unused]] bool is_for_reading) noexcept {
+#ifdef STATX_DIOALIGN
+  unsigned wanted = STATX_DIOALIGN;
+#ifdef STATX_DIO_READ_ALIGN
+  if (is_for_reading) wanted |= STATX_DIO_READ_ALIGN;
+#endif
+  struct statx answer;
+  if (::statx(fd, "", AT_EMPTY_PATH, wanted, &answer) == 0 && (answer.stx_mask & STATX_DIOALIGN) != 0) {
+    if (answer.stx_dio_mem_align > buffer_alignment) return 0;
+#ifdef STATX_DIO_READ_ALIGN
+    if (is_for_reading && (answer.stx_mask & STATX_DIO_READ_ALIGN) != 0 && answer.stx_dio_read_offset_align != 0)
+      return answer.stx_dio_read_offset_align;
+#endif
+    return answer.stx_dio_offset_align;
+  }
+#endif
+  return largest_sector;  // the file system does not say
+}
+
+/// The descriptor's flags with or without O_DIRECT. Returns whether the kernel has taken them.
+inline bool set_direct([[maybe_unused]] int fd, [[maybe_unused]] bool on) noexcept {
+#ifdef O_DIRECT
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && ::fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+#else
+  return !on;
+#endif
+}
+
+}  // namespace detail
+
+/// Owns the descriptor of an open file. Move-only; closed when moved from.
+///
+/// A descriptor is for direct transfers only if it means a regular file or a disk whose file system takes O_DIRECT.
+/// Some file systems take it and then refuse each transfer. The streams find that out at their first transfer, which
+/// they repeat through the page cache unless `direct_io::required` forbids it; `is_direct()` is false from then on.
+///
+/// **Errors** are `std::system_error`. What they say names the operation and the path.
+///
+/// **Lifetime.** Streams use the descriptor's number and refer to the `file`. It must stay open, and where it is, while
+/// a stream or a request uses it. With O_DIRECT, do not fork(2) while requests are unfinished. Source: open(2).
+///
+/// **Threads.** One thread at a time.
+class file {
+ public:
+  /// Opens what is there, for reading. Opening a fifo waits for its writer.
+  [[nodiscard]] static file open_for_reading(std::filesystem::path path, direct_io mode = direct_io::preferred) {
+    return {std::move(path), "reading", O_RDONLY, mode};
+  }
+
+  /// Makes the file, or empties the one that is there, for reading and writing. Its permissions are 0666 without those
+  /// of umask(2). A new file's name may vanish in a power cut until its folder has been synced.
+  [[nodiscard]] static file create(std::filesystem::path path, direct_io mode = direct_io::preferred) {
+    file made(std::move(path), "writing", O_RDWR | O_CREAT, mode);
+    made.empty();
+    return made;
+  }
+
+  /// Opens the file for reading and writing, with its contents. Makes it as `create` does if it is missing.
+  [[nodiscard]] static file open_for_writing(std::filesystem::path path, direct_io mode = direct_io::preferred) {
+    return {std::move(path), "writing", O_RDWR | O_CREAT, mode};
+  }
+
+  file(file&& other) noexcept
+      : path_(std::move(other.path_)),
+        fd_(std::exchange(other.fd_, -1)),
+        alignment_(std::exchange(other.alignment_, 1)),
+        is_direct_(std::exchange(other.is_direct_, false)),
+        is_required_(other.is_required_) {}
+
+  /// Closes what it had, as the destructor does.
+  file& operator=(file&& other) noexcept {
+    file taken(std::move(other));
+    std::swap(path_, taken.path_);
+    std::swap(fd_, taken.fd_);
+    std::swap(alignment_, taken.alignment_);
+    std::swap(is_direct_, taken.is_direct_);
+    std::swap(is_required_, taken.is_required_);
+    return *this;
+  }
+
+  /// Closes the descriptor, and does not report what close(2) does.
+  ~file() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  /// The descriptor; -1 once it is closed.
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+
+  /// The path it was opened by.
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+  /// Bytes in the file now, or on the disk; 0 for what has no size. It asks the kernel. For a disk that moves the
+  /// descriptor's position for a moment.
+  [[nodiscard]] std::uint64_t size() const {
+    struct stat status;
+    if (::fstat(fd_, &status) != 0) fail("asking for the size of");
+    if (!S_ISBLK(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+    const off_t before = ::lseek(fd_, 0, SEEK_CUR);
+    const off_t end = ::lseek(fd_, 0, SEEK_END);
+    if (before < 0 || end < 0 || ::lseek(fd_, before, SEEK_SET) < 0) fail("asking for the size of");
+    return static_cast<std::uint64_t>(end);
+  }
+
+  /// Whether its transfers bypass the page cache.
+  [[nodiscard]] bool is_direct() const noexcept { return is_direct_; }
+
+  /// What offsets and lengths of its transfers must be multiples of, in bytes: what the file system says, else 4096; 1
+  /// if they do not bypass the page cache.
+  [[nodiscard]] std::size_t alignment() const noexcept { return alignment_; }
+
+  /// Closes the descriptor and reports what close(2) says: it may be the first to report that a write was lost. The
+  /// descriptor is closed even so. Without effect if it is closed already.
+  void close() {
+    const int fd = std::exchange(fd_, -1);
+    is_direct_ = false;
+    alignment_ = 1;
+    if (fd >= 0 && ::close(fd) != 0) fail("closing");
+  }
+
+  /// Has its transfers go through the page cache from here on. For streams whose direct transfer was refused (EINVAL).
+  /// Throws that error if the file was opened with `direct_io::required`.
+  void use_page_cache() const {
+    if (is_required_) fail(EINVAL, "direct I/O on");
+    if (!detail::set_direct(fd_, false)) fail("switching to the page cache for");
+    is_direct_ = false;
+    alignment_ = 1;
+  }
+
+ private:
+  file(std::filesystem::path path, const char* purpose, int flags, direct_io mode)
+      : path_(std::move(path)), is_required_(mode == direct_io::required) {
+    const std::string what = std::string("opening for ") + purpose;
+    do {
+      fd_ = ::open(path_.c_str(), flags | O_CLOEXEC, 0666);
+    } while (fd_ < 0 && errno == EINTR);
+    if (fd_ < 0) fail(what.c_str());
+    if (mode == direct_io::off || become_direct(flags == O_RDONLY)) return;
+    if (!is_required_) return;
+    ::close(std::exchange(fd_, -1));  // a constructor that throws has no destructor
+    fail(EINVAL, (what + " with direct I/O").c_str());
+  }
+
+  /// Returns whether transfers bypass the page cache now. The flag is set after open(2), since in a fifo it would mean
+  /// something else, and since an open(2) that fails for its sake may have made the file.
+  bool become_direct(bool is_for_reading) noexcept {
+    struct stat status;
+    if (::fstat(fd_, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))) return false;
+    const std::size_t alignment = detail::direct_alignment_of(fd_, is_for_reading);
+    if (alignment == 0 || !detail::set_direct(fd_, true)) return false;
+    is_direct_ = true;
+    alignment_ = alignment;
+    return true;
+  }
+
+  /// As O_TRUNC, but only once it is certain that the file can be used.
+  void empty() const {
+    struct stat status;
+    if (::fstat(fd_, &status) != 0 || (S_ISREG(status.st_mode) && ::ftruncate(fd_, 0) != 0)) fail("emptying");
+  }
+
+  [[noreturn]] void fail(const char* what) const { fail(errno, what); }
+
+  [[noreturn, gnu::cold, gnu::noinline]] void fail(int error, const char* what) const {
+    throw std::system_error(error, std::system_category(), std::string("asioq: ") + what + " " + path_.string());
+  }
+
+  std::filesystem::path path_;
+  int fd_ = -1;
+  mutable std::size_t alignment_ = 1;  // mutable: what the kernel takes is found out by use
+  mutable bool is_direct_ = false;
+  bool is_required_ = false;
+};
+
+}  // namespace asioq

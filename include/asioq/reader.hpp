@@ -1,0 +1,635 @@
+#pragma once
+
+/// @file
+/// A stream that reads a file.
+
+#include <asioq/completion.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/stream/look_ahead.hpp>
+#include <asioq/detail/stream/request_access.hpp>
+#include <asioq/detail/stream/stream_file.hpp>
+#include <asioq/detail/stream/waiter.hpp>
+#include <asioq/detail/support/refuse.hpp>
+#include <asioq/error.hpp>
+#include <asioq/file.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/file_offset.hpp>
+#include <asioq/request.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace asioq {
+
+/// Thrown by a reader where the file cannot be read. What it says names the file and the place.
+///
+/// The class has default visibility whatever the compiler's flags are, so that another shared object can catch it.
+class [[gnu::visibility("default")]] read_error : public std::system_error {
+ public:
+  /// Reading `length` bytes at `offset` of the file with this name failed with `code`.
+  read_error(std::error_code code, const std::string& name, std::uint64_t offset, std::size_t length)
+      : std::system_error(code, "asioq: reading " + detail::name_of_place(length, offset) + " of " + name),
+        offset_(offset),
+        length_(length) {}
+
+  /// The first byte that could not be read, in bytes from the start of the file. On a pipe, bytes read before.
+  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
+  /// How many bytes from there on the reader leaves out. 0 if it leaves out nothing and will try again.
+  [[nodiscard]] std::size_t length() const noexcept { return length_; }
+
+ private:
+  std::uint64_t offset_;
+  std::size_t length_;
+};
+
+/// The options of a reader, in the order that designated initialisers need.
+struct reader_options {
+  /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
+  std::uint64_t offset = 0;
+  /// How many bytes to read at most. The reader then is at its end, as at the end of the file.
+  std::uint64_t length = std::numeric_limits<std::uint64_t>::max();
+  /// How many bytes to read ahead at most, beyond the block that the program has or wants. It is rounded down to whole
+  /// buffers of the queue, at most 1024 of them. 0 means to read nothing before it is asked for.
+  std::size_t max_ahead = std::size_t{2} << 20U;
+};
+
+/// Reads a file from one byte to the next, with seeks, in blocks that it reads ahead through a queue.
+///
+/// It takes requests of the queue for its blocks, and gives each buffer back once its block is consumed. A block is as
+/// long as the queue's buffers, rounded down to the file's alignment. It submits them as reads with a receiver, and
+/// uses nothing else of the queue. So it works on every executor, and shares the queue with other streams and with
+/// requests of the program. Where the file is direct, all that it reads is aligned, and it hands out the part that was
+/// asked for.
+///
+/// **Order.** Its reads have their place in the order of the queue. So a call sees everything that was submitted on the
+/// queue before it, unless the block had been read ahead: that is as it was when it was read. After a `seek` out of
+/// what is read ahead, and at the end of the file, it reads anew.
+///
+/// **The end.** A call at the end of the file asks for the end anew, as read(2) does. So a file may grow: after an
+/// empty `next()` the next one tries again. If the file shrinks, the reader ends where the file then ends, or once it
+/// has handed out what it has read ahead. At `reader_options::length` bytes it ends for good.
+///
+/// **Look-ahead.** It begins with one block and doubles that when the program really waits for one, up to
+/// `reader_options::max_ahead`. It takes that back when the program no longer waits, or when seeks throw away more than
+/// a quarter. A seek keeps what it stays within. In strict order the reads still overlap with the program's work; as if
+/// serial, with each other, too. It does not read beyond the end that the file had when the reader was made, unless the
+/// file turns out to be longer. Of `queue_options::max_requests` it leaves a quarter to others, as far as it reads
+/// ahead. A read that is needed takes the last one, too. If there is none, and nothing is in flight that could give one
+/// back, the call throws what `get()` of the queue throws.
+///
+/// **Pipes** and all else that has no offsets are read at their own position, a block at a time, and never ahead. A
+/// block is what one read(2) gives. They can be neither sought nor read from an offset.
+///
+/// **Errors.** The data before an error are handed out first. Then the call throws `read_error`, and the reader goes on
+/// behind the block that failed: `read_error::offset()` and `length()` say what it has left out, and `position()` is
+/// the end of that. A program that can do with less seeks back and reads in smaller pieces, or fills in zeros. A read
+/// that was cancelled (`cancel()` of the queue, `failure_policy::hold`) throws `std::errc::operation_canceled`, leaves
+/// out nothing, and is submitted again by the next call. A failed read of a pipe leaves out nothing either, nor does
+/// one that fails where the file was known to end. A call may also throw what `get()`, `submit()` and `run_one()` of
+/// the queue throw. It can be repeated then.
+///
+/// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
+/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
+/// wait. Each has an awaitable twin for that and for coroutines, to be awaited at once:
+/// `co_await source.async_next()`. The queue resumes the coroutine inside a call that delivers; see
+/// `async_submission`. The coroutine may destroy the reader then. One call at a time: until a twin is through, no other
+/// may be made. A suspended coroutine may be destroyed; the reader stays where it then was.
+///
+/// **Lifetime.** The queue and the file must outlive the reader, and it stays where it is. The destructor does not
+/// wait: reads in flight are cancelled if they have not begun, and recycle themselves. Until they have finished the
+/// descriptor should stay open, and a pipe's must.
+///
+/// **Threads.** As the queue's: one owner.
+///
+/// **Allocations.** The constructor takes some bytes for each block of `max_ahead`. After it only the queue allocates,
+/// for requests that it has not made before.
+template <class Queue>
+class reader final : private completion {
+ public:
+  /// Reads the file from `options.offset` on. Throws `std::invalid_argument` if the file is closed, if the queue's
+  /// `buffer_size` is less than the file's alignment, or if the offset exceeds 2^63 - 1. Throws `std::system_error`
+  /// (`std::errc::invalid_seek`) for an offset in a pipe. The file may go over to the page cache (see `file`).
+  explicit reader(Queue& queue, const file& its, reader_options options = {})
+      : reader(queue, detail::stream_file(queue, its), options) {}
+
+  /// The same for a descriptor, whose own position is used and moved only if it has no offsets.
+  explicit reader(Queue& queue, int fd, reader_options options = {})
+      : reader(queue, detail::stream_file(queue, fd), options) {}
+
+  /// The file has to outlive the reader.
+  explicit reader(Queue& queue, file&& its, reader_options options = {}) = delete;
+
+  reader(const reader&) = delete;
+  reader& operator=(const reader&) = delete;
+
+  /// Does not wait. See "Lifetime".
+  ~reader() {
+    for (std::size_t i = 0; i < count_; ++i)
+      if (at(i).record != nullptr) detail::request_access::abandon(*at(i).record);
+    for (detail::request_record* const one : discarded_) detail::request_access::abandon(*one);
+  }
+
+  /// The bytes from the position on that one block has, without a copy; the position is behind them then. Empty at the
+  /// end. They are valid until the next call of the reader.
+  [[nodiscard]] std::span<const std::byte> next() { return detail::run_call(queue_, next_call(*this, blocking)); }
+
+  /// Copies bytes from the position on until `to` is full, and returns how many: fewer only at the end. If it throws,
+  /// what precedes `read_error::offset()` is in `to`.
+  std::size_t read(std::span<std::byte> to) { return detail::run_call(queue_, read_call(*this, blocking, to)); }
+
+  /// The next `count` bytes, or fewer at the end or before an error; the position stays. Without a copy if one block
+  /// has them all. They are valid until the next call. Where the first of them cannot be read it throws, and again each
+  /// time. Throws `std::invalid_argument` if `count` exceeds the queue's `buffer_size`.
+  [[nodiscard]] std::span<const std::byte> peek(std::size_t count) {
+    return detail::run_call(queue_, peek_call(*this, blocking, count));
+  }
+
+  /// The block that `next()` would return, as a request of the queue with its buffer; an empty handle at the end. Its
+  /// `data()` are the bytes, its `offset()` is where they are in the file, its `length()` how many they are. They need
+  /// not begin where `buffer()` does: after a seek, for one. The buffer goes back to the queue with the handle.
+  [[nodiscard]] asio_request take() { return detail::run_call(queue_, take_call(*this, blocking)); }
+
+  /// Goes to a byte of the file, before or behind its end. Throws `std::invalid_argument` if the offset exceeds
+  /// 2^63 - 1, and `std::system_error` (`std::errc::invalid_seek`) if the file has no offsets and this is not where the
+  /// reader is. Neither waits nor reads.
+  void seek(std::uint64_t offset) {
+    check_place(offset);
+    position_ = offset;
+  }
+
+  /// Where the next byte comes from, in bytes from the start of the file; of a pipe, how many have been read.
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+
+  /// `co_await` gives what `next()` returns.
+  [[nodiscard]] auto async_next() { return awaitable(next_call(*this, awaiting)); }
+  /// `co_await` gives what `read(to)` returns.
+  [[nodiscard]] auto async_read(std::span<std::byte> to) { return awaitable(read_call(*this, awaiting, to)); }
+  /// `co_await` gives what `peek(count)` returns.
+  [[nodiscard]] auto async_peek(std::size_t count) { return awaitable(peek_call(*this, awaiting, count)); }
+  /// `co_await` gives what `take()` returns.
+  [[nodiscard]] auto async_take() { return awaitable(take_call(*this, awaiting)); }
+
+ private:
+  enum form : bool { awaiting, blocking };
+  enum class purpose { needed, ahead };
+
+  /// A part of the file that is being read or has been read. Blocks are in the order of the file, without a gap.
+  struct block {
+    std::uint64_t begin = 0;                   // of what is left of it, in the file
+    std::uint64_t end = 0;                     // of what was asked for: the next block begins here
+    std::uint64_t read_at = 0;                 // where the read begins; before `begin` for the sake of alignment
+    std::uint64_t asked_by = 0;                // the call that has submitted it
+    detail::request_record* record = nullptr;  // while it is in flight
+    asio_request request;                      // afterwards, as long as there are data
+    std::span<std::byte> data;                 // from `begin` on
+    int error = 0;                             // why nothing comes behind the data, an errno value
+    bool ends_file = false;                    // there was nothing behind the data
+    bool was_direct = false;                   // the file was, when the read was submitted
+    bool is_in_sequence = false;               // the consumer was to come here next, when it was submitted
+    bool is_ahead = false;                     // read ahead, and not yet consumed
+    bool was_waited_for = false;               // really
+    bool is_noted = false;                     // the look-ahead knows that it is consumed
+
+    /// The consumer has got as far as `position`.
+    void consume_until(std::uint64_t position) noexcept {
+      const std::uint64_t passed = position - begin;
+      begin = position;
+      if (record == nullptr)
+        data = data.subspan(static_cast<std::size_t>(std::min<std::uint64_t>(passed, data.size())));
+    }
+  };
+
+  /// What all calls have: see run_call().
+  class any_call {
+   protected:
+    any_call(reader& its, form how) : its_(&its), how_(how) {
+      assert(!its.waiter_.is_taken() && "a call of a reader while another one waits");
+      ++its.call_;
+    }
+    reader* its_;
+    form how_;
+  };
+
+  class next_call : any_call {
+   public:
+    next_call(reader& its, form how) : any_call(its, how) {}
+    bool goes_on() { return this->its_->arrive(this->how_); }
+    std::span<const std::byte> result() {
+      const std::span<const std::byte> its = this->its_->data();
+      this->its_->position_ += its.size();
+      return its;
+    }
+  };
+
+  class read_call : any_call {
+   public:
+    read_call(reader& its, form how, std::span<std::byte> to) : any_call(its, how), to_(to) {}
+    bool goes_on() {
+      while (done_ < to_.size()) {
+        if (!this->its_->arrive(this->how_)) return false;
+        const std::span<const std::byte> data = this->its_->data();
+        if (data.empty()) return true;
+        const std::size_t count = std::min(data.size(), to_.size() - done_);
+        std::memcpy(to_.data() + done_, data.data(), count);
+        done_ += count;
+        this->its_->position_ += count;
+      }
+      return true;
+    }
+    [[nodiscard]] std::size_t result() const noexcept { return done_; }
+
+   private:
+    std::span<std::byte> to_;
+    std::size_t done_ = 0;
+  };
+
+  class peek_call : any_call {
+   public:
+    peek_call(reader& its, form how, std::size_t count) : any_call(its, how), count_(count) {
+      if (count > its.queue_.options().buffer_size) detail::refuse("asioq: peek: more than the queue's buffer_size");
+    }
+    bool goes_on() { return count_ == 0 || this->its_->gather(this->how_, count_); }
+    [[nodiscard]] std::span<const std::byte> result() const noexcept {
+      const std::span<const std::byte> data = count_ == 0 ? std::span<const std::byte>() : this->its_->data();
+      return data.first(std::min(data.size(), count_));
+    }
+
+   private:
+    std::size_t count_;
+  };
+
+  class take_call : any_call {
+   public:
+    take_call(reader& its, form how) : any_call(its, how) {}
+    bool goes_on() { return this->its_->arrive(this->how_); }
+    [[nodiscard]] asio_request result() noexcept { return this->its_->take_front(); }
+  };
+
+  template <class Call>
+  auto awaitable(Call call) {
+    return detail::awaitable_call<Call>(waiter_, std::move(call));
+  }
+
+  reader(Queue& queue, detail::stream_file its, const reader_options& options)
+      : queue_(queue),
+        file_(its),
+        position_(options.offset),
+        end_(options.length < farthest() - std::min(options.offset, farthest()) ? options.offset + options.length
+                                                                                : farthest()),
+        known_end_(file_.facts().size),
+        look_ahead_(most_ahead(options)) {
+    if (file_.is_stream() && position_ != 0) refuse_seek();
+    check_place(position_);
+    blocks_.resize(most_ahead(options) + 2);  // and what the program has, and what a peek takes from
+    discarded_.reserve(most_in_flight());
+  }
+
+  /// In blocks.
+  [[nodiscard]] std::size_t most_ahead(const reader_options& options) const noexcept {
+    return file_.is_stream() ? 0 : std::min<std::size_t>(options.max_ahead / file_.block_size(), 1024);
+  }
+
+  /// Requests of all blocks and of as many discarded ones.
+  [[nodiscard]] std::size_t most_in_flight() const noexcept { return 2 * blocks_.size(); }
+
+  /// No byte beyond this is read, so that no read reaches beyond the largest offset.
+  [[nodiscard]] std::uint64_t farthest() const noexcept {
+    return static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - queue_.options().buffer_size;
+  }
+
+  void check_place(std::uint64_t offset) const {
+    if (file_.is_stream() && offset != position_) refuse_seek();
+    if (offset > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+      detail::refuse("asioq: the offset is negative");
+  }
+
+  [[noreturn]] static void refuse_seek() {
+    detail::refuse(std::errc::invalid_seek, "asioq: a reader of what has no offsets cannot seek");
+  }
+
+  [[nodiscard]] block& at(std::size_t i) noexcept { return blocks_[(first_ + i) % blocks_.size()]; }
+
+  /// What is there from the position on; empty at the end. For calls that have arrived.
+  [[nodiscard]] std::span<std::byte> data() noexcept {
+    if (count_ == 0 || position_ >= end_) return {};
+    return at(0).data;
+  }
+
+  /// Has the first block be the one of the position, and have data unless the reader is at its end. Returns whether it
+  /// does; if not, a request is in flight, or there is none to be had. Throws what it finds instead of data.
+  bool arrive(form how, bool is_to_pass_errors = true) {
+    for (bool has_polled = how == awaiting;;) {
+      go_to_position();
+      if (position_ >= end_) return true;
+      if (count_ == 0 && !submit(position_, purpose::needed)) return has_to_wait(how);
+      refill(how);
+      block& front = at(0);
+      if (front.record != nullptr) {
+        if (has_polled) {
+          note_wait(front);
+          return false;
+        }
+        has_polled = true;
+        poll();
+        continue;
+      }
+      if (!front.data.empty()) {
+        note_consumed(front);
+        refill(how);
+        return true;
+      }
+      if (front.error != 0) {
+        meet_error(is_to_pass_errors);
+      } else if (front.ends_file && front.asked_by == call_) {
+        return true;
+      } else {
+        discard_from(0);  // the end, but of another time
+      }
+    }
+  }
+
+  /// Has the first block have `wanted` bytes from the position on, or all that come before the end or an error.
+  bool gather(form how, std::size_t wanted) {
+    for (;;) {
+      if (!arrive(how, false)) return false;
+      block& front = at(0);
+      if (position_ >= end_ || front.data.empty()) return true;
+      wanted = static_cast<std::size_t>(std::min<std::uint64_t>(wanted, end_ - position_));
+      if (front.data.size() >= wanted || front.error != 0) return true;
+      if (front.ends_file) {
+        if (front.asked_by == call_) return true;
+        discard_from(0);  // there may be more by now: it is read in one piece
+        continue;
+      }
+      if (count_ == 1 && !submit(front.end, purpose::needed)) return has_to_wait(how);
+      block& behind = at(1);
+      if (behind.record != nullptr) {
+        note_wait(behind);
+        return false;
+      }
+      if (!behind.data.empty()) {
+        move_to_front(wanted - front.data.size());
+      } else if (behind.error != 0 || behind.asked_by == call_) {
+        return true;
+      } else {
+        discard_from(1);
+      }
+    }
+  }
+
+  /// Moves up to `count` bytes from the second block to the first.
+  void move_to_front(std::size_t count) noexcept {
+    block& front = at(0);
+    block& behind = at(1);
+    count = std::min(count, behind.data.size());
+    std::byte* const place = front.request.buffer().data();
+    std::memmove(place, front.data.data(), front.data.size());
+    std::memcpy(place + front.data.size(), behind.data.data(), count);
+    front.data = {place, front.data.size() + count};
+    front.end += count;
+    behind.consume_until(behind.begin + count);
+    if (behind.begin != behind.end) return;
+    note_consumed(behind);
+    std::swap(front, behind);
+    drop_front();
+  }
+
+  /// Drops what the position has left.
+  void go_to_position() noexcept {
+    while (count_ != 0) {
+      block& front = at(0);
+      if (position_ < front.begin || position_ >= at(count_ - 1).end) {
+        next_in_sequence_ = at(count_ - 1).end;
+        discard_from(0);
+      } else if (position_ >= front.end) {
+        if (front.is_ahead) look_ahead_.thrown_away(1);
+        drop_front();
+      } else {
+        front.consume_until(position_);
+        return;
+      }
+    }
+  }
+
+  /// There is nothing to be had of what is needed. Returns false: a request will be delivered. Throws if none will.
+  bool has_to_wait(form how) {
+    if (how == awaiting && !has_in_flight()) static_cast<void>(queue_.get());
+    return false;
+  }
+
+  [[nodiscard]] bool has_in_flight() noexcept {
+    for (std::size_t i = 0; i < count_; ++i)
+      if (at(i).record != nullptr) return true;
+    return !discarded_.empty();
+  }
+
+  /// Reads ahead as far as that is due.
+  void refill(form how) {
+    if (count_ == 0 || file_.is_stream()) return;
+    bool has_submitted = false;
+    for (std::size_t wanted = look_ahead_.wanted(count_ - 1); wanted > 0; --wanted) {
+      const block& last = at(count_ - 1);
+      if (last.ends_file || last.end >= std::min(end_, known_end_)) break;
+      try {
+        if (!submit(last.end, purpose::ahead)) break;
+      } catch (...) {
+        break;  // it will be thrown when the block is needed
+      }
+      has_submitted = true;
+    }
+    if (has_submitted && how == blocking && at(0).record == nullptr) poll();
+  }
+
+  /// Begins what was submitted, and takes in what has finished. What stands in the way is not of this call: it comes
+  /// out of the one that has to wait.
+  void poll() noexcept {
+    try {
+      queue_.poll();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): see above
+    }
+  }
+
+  /// Submits the read of the block that begins at `begin`. Returns whether there was a request for it.
+  bool submit(std::uint64_t begin, purpose why) {
+    if (count_ == blocks_.size() || count_ + discarded_.size() >= most_in_flight()) return false;
+    if (why == purpose::ahead && !leaves_enough()) return false;
+    asio_request request = queue_.try_get();
+    if (!request) return false;
+    const std::size_t alignment = file_.alignment();
+    block& its = at(count_);
+    its.begin = begin;
+    its.read_at = begin - begin % alignment;
+    const std::uint64_t rest = end_ - its.read_at;
+    const std::size_t whole = file_.block_size();
+    const std::size_t length =
+        rest >= whole ? whole : static_cast<std::size_t>((rest + alignment - 1) / alignment * alignment);
+    its.end = std::min(its.read_at + length, end_);
+    request.prepare_read(file_.fd(), length, file_.is_stream() ? std::uint64_t{current_position} : its.read_at);
+    detail::request_record& record = detail::request_access::record_of(request);
+    queue_.submit(std::move(request), *this);
+    its.record = &record;
+    its.asked_by = call_;
+    its.data = {};
+    its.error = 0;
+    its.ends_file = its.was_waited_for = its.is_noted = false;
+    its.was_direct = file_.is_direct();
+    its.is_ahead = why == purpose::ahead;
+    its.is_in_sequence = its.is_ahead || count_ != 0 || begin == next_in_sequence_;
+    ++count_;
+    if (its.is_ahead) look_ahead_.read_ahead();
+    return true;
+  }
+
+  /// Whether others still have a quarter of the queue's requests when one more is taken.
+  [[nodiscard]] bool leaves_enough() const noexcept {
+    const std::size_t most = queue_.options().max_requests;
+    return most == 0 || queue_.allocated_requests() + most / 4 < most;
+  }
+
+  /// The consumer waits for the block. It does not really if only the delivery is missing.
+  void note_wait(block& its) noexcept {
+    if (its.record->sequence >= queue_.completed_through()) its.was_waited_for = true;
+  }
+
+  void note_consumed(block& its) noexcept {
+    if (its.is_noted) return;
+    its.is_noted = true;
+    its.is_ahead = false;
+    if (its.is_in_sequence) look_ahead_.consumed(its.was_waited_for);
+  }
+
+  /// Takes the first block's bytes out, with their request; an empty handle if there are none.
+  asio_request take_front() noexcept {
+    const std::span<std::byte> bytes = data();
+    if (bytes.empty()) return {};
+    block& front = at(0);
+    asio_request taken = std::move(front.request);
+    detail::request_access::narrow(taken, bytes, position_);
+    front.data = {};
+    front.begin += bytes.size();
+    position_ += bytes.size();
+    if (front.begin == front.end) {
+      next_in_sequence_ = front.end;
+      drop_front();
+    }
+    return taken;
+  }
+
+  void drop_front() noexcept {
+    block& front = at(0);
+    next_in_sequence_ = front.end;
+    discard(front);
+    first_ = (first_ + 1) % blocks_.size();
+    --count_;
+  }
+
+  /// Drops all blocks from one on. What was read ahead of them was thrown away, unless it is behind the file's end.
+  void discard_from(std::size_t first, bool is_waste = true) noexcept {
+    std::size_t wasted = 0;
+    while (count_ > first) {
+      block& last = at(count_ - 1);
+      if (last.is_ahead) ++wasted;
+      discard(last);
+      --count_;
+    }
+    if (is_waste && wasted != 0) look_ahead_.thrown_away(wasted);
+  }
+
+  /// The block's request goes back to the queue. One that is in flight comes back to be noticed: it may be the one that
+  /// is waited for.
+  void discard(block& its) noexcept {
+    if (its.record != nullptr) {
+      its.record->cancel();
+      discarded_.push_back(std::exchange(its.record, nullptr));
+    }
+    its.request = {};
+    its.data = {};
+  }
+
+  /// What the first block has instead of data. Throws, unless it is to be read again at once.
+  void meet_error(bool is_to_pass) {
+    block& front = at(0);
+    const int error = front.error;
+    if (file_.takes_page_cache_after(error, front.was_direct)) {
+      discard_from(0, false);
+      return;
+    }
+    const bool leaves_out_nothing = error == ECANCELED || file_.is_stream() || position_ >= known_end_;
+    const std::uint64_t until = leaves_out_nothing ? position_ : std::min(front.end, known_end_);
+    const std::uint64_t place = position_;
+    const std::string name = file_.name();
+    if (until == place) {
+      discard_from(0, false);
+    } else if (is_to_pass) {
+      position_ = until;
+      drop_front();
+    }
+    throw read_error({error, std::system_category()}, name, place, static_cast<std::size_t>(until - place));
+  }
+
+  /// A block has been read, or was thrown away before.
+  void finished(asio_request request) noexcept override {
+    detail::request_record* const record = &detail::request_access::record_of(request);
+    std::size_t i = 0;
+    while (i < count_ && at(i).record != record) ++i;
+    if (i < count_) {
+      receive(i, std::move(request));
+    } else {
+      std::erase(discarded_, record);
+    }
+    request = {};  // the call that goes on may need it
+    waiter_.go_on();
+  }
+
+  void receive(std::size_t i, asio_request request) noexcept {
+    block& its = at(i);
+    its.record = nullptr;
+    its.error = request.error().value();
+    const std::span<std::byte> all = request.data();
+    if (file_.is_stream()) {
+      its.data = all;
+      its.ends_file = its.error == 0 && all.empty();
+      if (its.error == 0 && !all.empty()) its.end = its.begin + all.size();
+    } else {
+      const std::uint64_t last = std::min(its.read_at + all.size(), its.end);
+      if (last > its.begin)
+        its.data =
+            all.subspan(static_cast<std::size_t>(its.begin - its.read_at), static_cast<std::size_t>(last - its.begin));
+      its.ends_file = its.error == 0 && last < its.end;
+      if (its.ends_file)
+        known_end_ = all.empty() ? std::min(known_end_, its.read_at) : its.read_at + all.size();
+      else if (last > known_end_)
+        known_end_ = file_facts::unlimited;  // it has grown, and may go on to do so
+    }
+    if (!its.data.empty()) its.request = std::move(request);
+    if (its.ends_file && !file_.is_stream()) discard_from(i + 1, false);
+  }
+
+  Queue& queue_;
+  detail::stream_file file_;
+  std::uint64_t position_;
+  std::uint64_t end_;                             // constant: no byte from here on is handed out
+  std::uint64_t known_end_;                       // of the file, as far as is known: nothing is read ahead beyond it
+  std::uint64_t next_in_sequence_ = no_sequence;  // where the blocks that were dropped last have ended
+  std::uint64_t call_ = 0;                        // calls so far
+  std::vector<block> blocks_;                     // a ring: `count_` of them, from `first_` on
+  std::size_t first_ = 0;
+  std::size_t count_ = 0;
+  std::vector<detail::request_record*> discarded_;  // in flight, and not wanted any more
+  detail::look_ahead look_ahead_;
+  detail::waiter waiter_;
+
+  static constexpr std::uint64_t no_sequence = std::numeric_limits<std::uint64_t>::max();
+};
+
+}  // namespace asioq
