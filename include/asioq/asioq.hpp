@@ -25,8 +25,10 @@
 #include <asioq/queue.hpp>
 #include <asioq/reader.hpp>
 #include <asioq/request.hpp>
+#include <asioq/stream_buffer.hpp>
 #include <asioq/task.hpp>
 #include <asioq/thread_pool.hpp>
 #include <asioq/version.hpp>
+#include <asioq/writer.hpp>
 
 #endif

@@ -263,6 +263,8 @@ class basic_asio_queue {
   std::size_t use_count = 0;
 
  private:
+  friend struct detail::request_access;
+
   Executor executor_;                   // constant
   detail::queue_core<Allocator> core_;  // its dispatcher refers to the executor
 };

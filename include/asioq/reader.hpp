@@ -52,6 +52,9 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
   std::size_t length_;
 };
 
+template <class Queue>
+class reader_buf;
+
 /// The options of a reader, in the order that designated initialisers need.
 struct reader_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
@@ -180,6 +183,8 @@ class reader final : private completion {
   [[nodiscard]] auto async_take() { return awaitable(take_call(*this, awaiting)); }
 
  private:
+  friend class reader_buf<Queue>;
+
   enum form : bool { awaiting, blocking };
   enum class purpose { needed, ahead };
 
@@ -307,6 +312,11 @@ class reader final : private completion {
     return static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - queue_.options().buffer_size;
   }
 
+  /// Where the reader would end now.
+  [[nodiscard]] std::uint64_t end_now() const noexcept {
+    return std::min(end_, detail::stream_facts(queue_.get_executor(), file_.fd()).size);
+  }
+
   void check_place(std::uint64_t offset) const {
     if (file_.is_stream() && offset != position_) refuse_seek();
     if (offset > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
@@ -328,24 +338,24 @@ class reader final : private completion {
   /// Has the first block be the one of the position, and have data unless the reader is at its end. Returns whether it
   /// does; if not, a request is in flight, or there is none to be had. Throws what it finds instead of data.
   bool arrive(form how, bool is_to_pass_errors = true) {
-    for (bool has_polled = how == awaiting;;) {
+    for (bool has_looked = false;;) {
       go_to_position();
       if (position_ >= end_) return true;
       if (count_ == 0 && !submit(position_, purpose::needed)) return has_to_wait(how);
-      refill(how);
+      refill();
       block& front = at(0);
       if (front.record != nullptr) {
-        if (has_polled) {
-          note_wait(front);
-          return false;
+        if (!std::exchange(has_looked, true)) {
+          look(how);
+          continue;
         }
-        has_polled = true;
-        poll();
-        continue;
+        note_wait(front);
+        return false;
       }
       if (!front.data.empty()) {
         note_consumed(front);
-        refill(how);
+        refill();
+        if (at(count_ - 1).record != nullptr) look(awaiting);
         return true;
       }
       if (front.error != 0) {
@@ -406,19 +416,13 @@ class reader final : private completion {
 
   /// Drops what the position has left.
   void go_to_position() noexcept {
-    while (count_ != 0) {
-      block& front = at(0);
-      if (position_ < front.begin || position_ >= at(count_ - 1).end) {
-        next_in_sequence_ = at(count_ - 1).end;
-        discard_from(0);
-      } else if (position_ >= front.end) {
-        if (front.is_ahead) look_ahead_.thrown_away(1);
-        drop_front();
-      } else {
-        front.consume_until(position_);
-        return;
-      }
+    std::size_t unread = 0;
+    while (count_ != 0 && (position_ < at(0).begin || position_ >= at(0).end)) {
+      if (at(0).is_ahead) ++unread;
+      drop_front();
     }
+    if (unread != 0) look_ahead_.thrown_away(unread);
+    if (count_ != 0) at(0).consume_until(position_);
   }
 
   /// There is nothing to be had of what is needed. Returns false: a request will be delivered. Throws if none will.
@@ -434,27 +438,27 @@ class reader final : private completion {
   }
 
   /// Reads ahead as far as that is due.
-  void refill(form how) {
-    if (count_ == 0 || file_.is_stream()) return;
-    bool has_submitted = false;
+  void refill() noexcept {
+    if (count_ == 0) return;
     for (std::size_t wanted = look_ahead_.wanted(count_ - 1); wanted > 0; --wanted) {
       const block& last = at(count_ - 1);
-      if (last.ends_file || last.end >= std::min(end_, known_end_)) break;
+      if (last.ends_file || last.end >= std::min(end_, known_end_)) return;
       try {
-        if (!submit(last.end, purpose::ahead)) break;
+        if (!submit(last.end, purpose::ahead)) return;
       } catch (...) {
-        break;  // it will be thrown when the block is needed
+        return;  // it will be thrown when the block is needed
       }
-      has_submitted = true;
     }
-    if (has_submitted && how == blocking && at(0).record == nullptr) poll();
   }
 
-  /// Begins what was submitted, and takes in what has finished. What stands in the way is not of this call: it comes
-  /// out of the one that has to wait.
-  void poll() noexcept {
+  /// Has the reads go on while the program is busy: begins what is due, and takes in what is done. A call that may wait
+  /// also delivers. What stands in the way is not of this call: it comes out of the one that has to wait.
+  void look(form how) noexcept {
     try {
-      queue_.poll();
+      if (how == blocking)
+        queue_.poll();
+      else
+        detail::request_access::begin(queue_);
     } catch (...) {  // NOLINT(bugprone-empty-catch): see above
     }
   }
@@ -533,16 +537,9 @@ class reader final : private completion {
     --count_;
   }
 
-  /// Drops all blocks from one on. What was read ahead of them was thrown away, unless it is behind the file's end.
-  void discard_from(std::size_t first, bool is_waste = true) noexcept {
-    std::size_t wasted = 0;
-    while (count_ > first) {
-      block& last = at(count_ - 1);
-      if (last.is_ahead) ++wasted;
-      discard(last);
-      --count_;
-    }
-    if (is_waste && wasted != 0) look_ahead_.thrown_away(wasted);
+  /// Drops all blocks from one on.
+  void discard_from(std::size_t first) noexcept {
+    for (; count_ > first; --count_) discard(at(count_ - 1));
   }
 
   /// The block's request goes back to the queue. One that is in flight comes back to be noticed: it may be the one that
@@ -561,7 +558,7 @@ class reader final : private completion {
     block& front = at(0);
     const int error = front.error;
     if (file_.takes_page_cache_after(error, front.was_direct)) {
-      discard_from(0, false);
+      discard_from(0);
       return;
     }
     const bool leaves_out_nothing = error == ECANCELED || file_.is_stream() || position_ >= known_end_;
@@ -569,7 +566,7 @@ class reader final : private completion {
     const std::uint64_t place = position_;
     const std::string name = file_.name();
     if (until == place) {
-      discard_from(0, false);
+      discard_from(0);
     } else if (is_to_pass) {
       position_ = until;
       drop_front();
@@ -612,7 +609,6 @@ class reader final : private completion {
         known_end_ = file_facts::unlimited;  // it has grown, and may go on to do so
     }
     if (!its.data.empty()) its.request = std::move(request);
-    if (its.ends_file && !file_.is_stream()) discard_from(i + 1, false);
   }
 
   Queue& queue_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -65,6 +66,31 @@ void on_every_file(std::string_view text, Body body) {
   set_contents(in_memory, text);
   body(file_of(in_memory));
 }
+
+}  // namespace
+
+namespace {
+
+/// A simulated disk with one file.
+struct disk_with_file {
+  explicit disk_with_file(std::string_view text, asioq::testing::disk_options options = {})
+      : disk(options), fd(disk.open("data")) {
+    asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(),
+                                                                                 {.buffer_size = text.size() + 1}};
+    asioq::asio_request request = queue.get();
+    set_text(request, text);
+    request.prepare_write(fd, text.size(), 0);
+    queue.submit(std::move(request));
+    REQUIRE_FALSE(queue.wait().error());
+  }
+
+  [[nodiscard]] auto queue(asioq::queue_options options) {
+    return asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type>{disk.executor(), std::move(options)};
+  }
+
+  asioq::testing::simulated_disk disk;
+  int fd;
+};
 
 }  // namespace
 
@@ -129,6 +155,71 @@ TEST_CASE("a reader reads what is between an offset and an end, wherever these a
       }
       CHECK(queue.allocated_requests() == 0);
     });
+  });
+}
+
+TEST_CASE("a reader of a direct descriptor keeps to its alignment", "[reader]") {
+  const std::optional<descriptor> direct = direct_file();
+  if (!direct) {
+    WARN(no_direct_io);
+    return;
+  }
+  const std::string text = pattern(20'000);
+  set_contents(reopen(*direct, O_RDWR), text);
+  on_every_executor([&](const auto& world) {
+    auto queue = world.queue({.buffer_size = 8192});
+    reader source{queue, direct->get(), {.offset = 4999, .length = 10'001}};
+    CHECK((rest_of(source) == text.substr(4999, 10'001)));
+    source.seek(1);
+    CHECK((rest_of(source) == text.substr(1, 14'999)));
+  });
+}
+
+namespace {
+
+/// A simulated disk whose transfers have to be aligned, as its `describe` says.
+struct aligned_disk {
+  static constexpr std::size_t unit = 512;
+
+  asioq::testing::simulated_disk::executor_type disk;
+  std::uint64_t* wrong;
+
+  void start(asioq::io_operation& operation) const {
+    const std::uint64_t end = operation.offset() + operation.length();
+    // The queue asks again where the file has ended.
+    const bool is_again = operation.offset() == disk.describe(operation.fd()).size;
+    if (end % unit != 0 || (operation.offset() % unit != 0 && !is_again)) ++*wrong;
+    disk.start(operation);
+  }
+  void poll() const { disk.poll(); }
+  void wait_until(std::chrono::steady_clock::time_point deadline) const { disk.wait_until(deadline); }
+  [[nodiscard]] asioq::file_facts describe(int fd) const noexcept {
+    asioq::file_facts facts = disk.describe(fd);
+    facts.alignment = unit;
+    return facts;
+  }
+  bool operator==(const aligned_disk&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("a reader keeps to the alignment that an engine describes", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(5000);
+    disk_with_file its(text, {.seed = run_seed(), .short_transfers = 0});
+    std::uint64_t wrong = 0;
+    asioq::basic_asio_queue<aligned_disk> queue{aligned_disk{.disk = its.disk.executor(), .wrong = &wrong},
+                                                {.buffer_size = 1600, .order = order}};
+    for (const std::size_t offset : {0U, 1U, 511U, 512U, 1535U, 1537U, 4999U}) {
+      reader source{queue, its.fd, {.offset = offset, .length = 3000}};
+      CHECK((rest_of(source) == text.substr(offset, 3000)));
+      source.seek(offset / 2);
+      CHECK((text_of(source.peek(1600)) == text.substr(offset / 2, std::min(1600UL, offset - offset / 2 + 3000))));
+    }
+    CHECK(wrong == 0);
+    asioq::basic_asio_queue<aligned_disk> narrow{aligned_disk{.disk = its.disk.executor(), .wrong = &wrong},
+                                                 {.buffer_size = 511}};
+    CHECK_THROWS_AS((reader{narrow, its.fd}), std::invalid_argument);
   });
 }
 
@@ -414,25 +505,38 @@ TEST_CASE("a block that is taken stays with its taker, and can be written from w
 
 namespace {
 
-/// A simulated disk with one file.
-struct disk_with_file {
-  explicit disk_with_file(std::string_view text, asioq::testing::disk_options options = {})
-      : disk(options), fd(disk.open("data")) {
-    asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(),
-                                                                                 {.buffer_size = text.size() + 1}};
-    asioq::asio_request request = queue.get();
-    set_text(request, text);
-    request.prepare_write(fd, text.size(), 0);
-    queue.submit(std::move(request));
-    REQUIRE_FALSE(queue.wait().error());
+/// Begins what it was given when it is polled, as a ring does, and completes it after some more polls.
+class keeping_engine : public io_engine_base {
+ public:
+  explicit keeping_engine(std::size_t polls = 1) : polls_(polls) {}
+
+  void start(asioq::io_operation& operation) override {
+    kept_.push_back(&operation);
+    ++started_;
+  }
+  void poll() override { wait_until({}); }
+  void wait_until(std::chrono::steady_clock::time_point) override {
+    for (asioq::io_operation* const one : std::exchange(kept_, {})) begun_.emplace_back(one, time_ + polls_);
+    ++time_;
+    std::vector<asioq::io_operation*> done;
+    while (!begun_.empty() && begun_.front().second < time_) {
+      done.push_back(begun_.front().first);
+      begun_.pop_front();
+    }
+    for (asioq::io_operation* const one : done) one->complete(asioq::perform(*one));
   }
 
-  [[nodiscard]] auto queue(asioq::queue_options options) {
-    return asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type>{disk.executor(), std::move(options)};
-  }
+  /// How many it has not begun.
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+  /// How many it ever had.
+  [[nodiscard]] std::size_t started() const { return started_; }
 
-  asioq::testing::simulated_disk disk;
-  int fd;
+ private:
+  std::size_t polls_;  // constant
+  std::size_t time_ = 0;
+  std::size_t started_ = 0;
+  std::vector<asioq::io_operation*> kept_;
+  std::deque<std::pair<asioq::io_operation*, std::size_t>> begun_;  // and when it is done
 };
 
 /// The error that a function throws.
@@ -558,6 +662,40 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
   });
 }
 
+TEST_CASE("where a failed read holds the queue, a reader goes on behind it after resume()", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(10'000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 2500, .length = 10});
+    for (const std::size_t max_ahead : {0U, 4096U}) {
+      auto queue = its.queue({.buffer_size = 1024, .order = order, .on_failure = asioq::failure_policy::hold});
+      reader source{queue, its.fd, {.max_ahead = max_ahead}};
+      std::string got;
+      while (source.position() < 2500) got += text_of(source.next());
+      CHECK((got == text.substr(0, 2500)));
+      CHECK(error_of([&] { static_cast<void>(source.next()); }).code() == std::errc::io_error);
+      CHECK(source.position() == 3072);
+      // As if serial, blocks behind it may have been read by then.
+      std::uint64_t at = 3072;
+      for (int errors = 0; errors < 3 && at < text.size();) {
+        try {
+          const std::string block = text_of(source.next());
+          if (block != text.substr(at, block.size())) FAIL("other bytes at " << at);
+          at += block.size();
+        } catch (const asioq::read_error& error) {
+          CHECK(error.code() == std::errc::operation_canceled);
+          CHECK(error.offset() == at);
+          CHECK(error.length() == 0);
+          ++errors;
+        }
+      }
+      CHECK(at < text.size());
+      queue.resume();
+      CHECK((rest_of(source) == text.substr(at)));
+    }
+  });
+}
+
 TEST_CASE("a reader that goes leaves its reads to the queue", "[reader][lifetime]") {
   on_every_executor([](const auto& world) {
     const std::string text = pattern(100'000);
@@ -625,6 +763,28 @@ TEST_CASE("a reader does with few requests", "[reader]") {
   });
 }
 
+TEST_CASE("however far a reader reads ahead, it leaves a quarter of few requests to others", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(100'000);
+    const descriptor its = temp_file_with(text);
+    keeping_engine engine{20};
+    asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                   {.buffer_size = 500, .order = order, .max_requests = 8}};
+    reader source{queue, its.get(), {.max_ahead = 64 * 500}};
+    std::size_t most = 0;
+    while (source.position() < 50'000) {
+      static_cast<void>(source.next());
+      most = std::max(most, queue.allocated_requests());
+    }
+    CHECK(most == 6);
+    reader one{queue, its.get()};
+    reader two{queue, its.get()};
+    CHECK((text_of(one.next()) == text.substr(0, 500)));
+    CHECK((text_of(two.next()) == text.substr(0, 500)));
+    CHECK((rest_of(source) == text.substr(50'000)));
+  });
+}
+
 TEST_CASE("readers share a queue with each other and with the program's own requests", "[reader]") {
   on_every_executor([](const auto& world) {
     const std::string one = pattern(9000, 1);
@@ -681,6 +841,25 @@ TEST_CASE("a seek keeps what was read ahead and is still wanted", "[reader]") {
   });
 }
 
+TEST_CASE("a reader that is sought to random places reads next to nothing ahead", "[reader]") {
+  on_every_executor([](const auto& world) {
+    const std::string text = pattern(200'000);
+    const descriptor its = temp_file_with(text);
+    auto queue = world.queue({.buffer_size = 500});
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    while (source.position() < 100'000) static_cast<void>(source.next());  // so far, one after the other
+    const std::uint64_t before = submitted(queue);
+    std::mt19937_64 random = random_source(111);
+    constexpr std::uint64_t seeks = 500;
+    for (std::uint64_t i = 0; i < seeks; ++i) {
+      const std::size_t place = below(random, 400) * 500;
+      source.seek(place);
+      if (text_of(source.next()) != text.substr(place, 500)) FAIL("other bytes at " << place);
+    }
+    CHECK(submitted(queue) - before <= seeks + 64);
+  });
+}
+
 TEST_CASE("a reader reads nothing beyond the file, and nothing ahead if it must not", "[reader]") {
   on_every_executor([](const auto& world) {
     const std::string text = pattern(10'000);
@@ -719,6 +898,86 @@ TEST_CASE("as if serial, the reads of a reader overlap", "[reader]") {
   const auto alone = time_of(asioq::execution_order::as_if_serial, 0);
   CHECK(time_of(asioq::execution_order::as_if_serial, 16 * 4096) * 4 < alone);
 }
+
+namespace {
+
+template <class Reader>
+owned_task note_what_is_kept(Reader& source, const keeping_engine& engine, std::size_t& most, std::string& got) {
+  for (;;) {
+    const std::span<const std::byte> block = co_await source.async_next();
+    if (block.empty()) co_return;
+    most = std::max(most, engine.kept());
+    got += text_of(block);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("while a program has a block of a reader, all reads that are due have begun", "[reader]") {
+  const std::string text = pattern(100'000);
+  const descriptor its = temp_file_with(text);
+  keeping_engine engine{10};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                 {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
+  std::size_t most = 0;
+  std::string got;
+  SECTION("with blocking calls") {
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    for (;;) {
+      const std::span<const std::byte> block = source.next();
+      if (block.empty()) break;
+      most = std::max(most, engine.kept());
+      got += text_of(block);
+    }
+  }
+  SECTION("with a coroutine") {
+    reader source{queue, its.get(), {.max_ahead = 16'000}};
+    const owned_task task = note_what_is_kept(source, engine, most, got);
+    while (queue.run_one() != 0) {
+    }
+  }
+  CHECK(most == 0);
+  CHECK((got == text));
+}
+
+TEST_CASE("what a seek leaves behind is not read if it has not begun", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file_with(text);
+  keeping_engine engine{2};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine), {.buffer_size = 1000}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  REQUIRE(queue.allocated_requests() > 8);
+  const std::size_t before = engine.started();
+  source.seek(150'000);
+  CHECK((text_of(source.next()) == text.substr(150'000, 1000)));
+  CHECK(engine.started() <= before + 3);
+}
+
+TEST_CASE("a reader reads ahead what a file has grown by", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file();
+  keeping_engine engine{10};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                 {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  CHECK(source.next().empty());
+  set_contents(its, text);
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  CHECK(queue.allocated_requests() > 8);
+  CHECK((rest_of(source) == text.substr(100'000)));
+}
+
+#ifdef ASIOQ_TEST_URING
+TEST_CASE("a reader works on an executor that is chosen when the program runs", "[reader]") {
+  const std::string text = pattern(10'000);
+  const descriptor its = temp_file_with(text);
+  asioq::uring_or_pool either{8};
+  asioq::basic_asio_queue<asioq::uring_or_pool::executor_type> queue{either.executor(), {.buffer_size = 512}};
+  reader source{queue, its.get()};
+  CHECK((rest_of(source) == text));
+}
+#endif
 
 TEST_CASE("a reader goes over to the page cache where direct reads are refused", "[reader]") {
   /// Takes O_DIRECT and refuses what is then asked.
@@ -854,7 +1113,30 @@ TEST_CASE("a coroutine that waits for a reader can be destroyed, and the reader 
       got += rest_of(source);
       CHECK((got == text));
     }
-    // And with the reader, in either order.
+    // The next call may need the buffer of the one that was given up.
+    {
+      auto narrow = world.queue({.buffer_size = 512, .max_requests = 1});
+      reader source{narrow, its.get()};
+      std::string first;
+      owned_task task = read_all(source, first);
+      task.destroy();
+      source.seek(512);
+      std::string second;
+      task = read_all(source, second);
+      while (narrow.run_one() != 0) {
+      }
+      CHECK(task.is_done());
+      CHECK_NOTHROW(task.rethrow());
+      CHECK((second == text.substr(512)));
+    }
+    // And with the reader, in either order. What a seek has left is in flight, too.
+    {
+      reader source{queue, its.get(), {.max_ahead = 16 * 512}};
+      for (int i = 0; i < 8; ++i) static_cast<void>(source.next());
+      source.seek(15'000);
+      std::string none;
+      const owned_task task = read_all(source, none);
+    }
     std::string got;
     std::optional<owned_task> task;
     {

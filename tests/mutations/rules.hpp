@@ -77,6 +77,9 @@ class slow_schedule : public schedule {
     learn(asked, file_facts{.identity = {.volume = 1, .file = file}, .appends = asked.fd == appending, .size = size_});
   }
 
+  /// The kernel does not tell.
+  void leave_open(const question& asked) { learn(asked, file_facts{.identity = asioq::detail::unknown_file}); }
+
   void answer_all() {
     while (has_question()) answer(ask());
   }
@@ -145,6 +148,20 @@ inline bool a_size_found_during_a_truncate_is_none() {
   if (!order.starts_alone(read)) return false;
   order.answer(asked);
   return a_write_beyond_waits(order, read);
+}
+
+inline bool what_the_kernel_does_not_tell_of_runs_alone() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::write, 10, 0, 1);
+  request_record& unknown = order.submit(asio_op::write, 10, 0, 2);
+  order.answer(order.ask());
+  order.leave_open(order.ask());
+  request_record& last = order.submit(asio_op::write, 10, 500, 1);
+  if (order.has_question() || !order.starts_alone(first)) return false;
+  order.finish(first);
+  if (order.has_question() || !order.starts_alone(unknown)) return false;
+  order.finish(unknown);
+  return order.starts_alone(last);
 }
 
 inline bool nothing_finishes_while_its_descriptor_is_asked_about() {
@@ -492,6 +509,23 @@ inline bool a_failed_sync_is_of_its_file() {
          log.admits(6, 0, asio_op::write, file) == 0 && log.admits(7, 6, asio_op::fsync, file) == 0;
 }
 
+inline bool a_sync_of_what_is_not_known_concerns_all() {
+  using asioq::detail::unknown_file;
+  constexpr file_identity file{.volume = 1, .file = 2, .generation = 3};
+  constexpr file_identity now{.volume = 1, .file = 2, .generation = asioq::detail::unknown_generation};
+  constexpr file_identity other{.volume = 1, .file = 3, .generation = asioq::detail::unknown_generation};
+  short_log known(failure_policy::proceed);
+  known.fail(5, 0, EDQUOT, asio_op::fsync, file);
+  short_log unknown(failure_policy::proceed);
+  unknown.fail(5, 0, EDQUOT, asio_op::fsync, unknown_file);
+  short_log unknown_generation(failure_policy::proceed);
+  unknown_generation.fail(5, 0, EDQUOT, asio_op::fsync, now);
+  return known.admits(6, 0, asio_op::fsync, unknown_file) == EDQUOT &&
+         known.admits(6, 0, asio_op::fsync, now) == EDQUOT && known.admits(6, 0, asio_op::fsync, other) == 0 &&
+         unknown.admits(6, 0, asio_op::fsync, file) == EDQUOT &&
+         unknown_generation.admits(6, 0, asio_op::fsync, file) == EDQUOT;
+}
+
 inline bool a_sync_that_was_not_tried_loses_nothing() {
   for (const int error : {EAGAIN, EBADF, ECANCELED, EINTR, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP}) {
     short_log log(failure_policy::proceed);
@@ -674,6 +708,7 @@ inline const char* first_broken() {
   constexpr std::array all{
       rule{"the oldest begins before anything is known", the_oldest_begins_before_anything_is_known},
       rule{"others than the oldest wait for the facts", others_than_the_oldest_wait_for_the_facts},
+      rule{"what the kernel does not tell of runs alone", what_the_kernel_does_not_tell_of_runs_alone},
       rule{"nothing finishes while its descriptor is asked about",
            nothing_finishes_while_its_descriptor_is_asked_about},
       rule{"a size found during a truncate is none", a_size_found_during_a_truncate_is_none},
@@ -706,6 +741,7 @@ inline const char* first_broken() {
       rule{"only what is older than an acknowledgement is forgotten",
            only_what_is_older_than_an_acknowledgement_is_forgotten},
       rule{"a failed sync is of its file", a_failed_sync_is_of_its_file},
+      rule{"a sync of what is not known concerns all", a_sync_of_what_is_not_known_concerns_all},
       rule{"a sync that was not tried loses nothing", a_sync_that_was_not_tried_loses_nothing},
       rule{"a file is told from a later one", a_file_is_told_from_a_later_one},
       rule{"the rest of a short transfer is asked for", the_rest_of_a_short_transfer_is_asked_for},

@@ -4,8 +4,10 @@
 #include "executors.hpp"
 #include "requests.hpp"
 
+#include <array>
 #include <list>
 #include <new>
+#include <span>
 #include <stop_token>
 
 using namespace asioq_test;
@@ -189,5 +191,77 @@ TEST_CASE("once warm, receivers, coroutines and event loops allocate nothing", "
     asioq::thread_pool pool{2};
     asioq::basic_asio_queue<asioq::thread_pool::executor_type> there{pool.executor(), options};
     check_no_allocation_for_receivers(there);
+  }
+}
+
+namespace {
+
+/// Everything by next(), and then by the other calls, with seeks. Returns how many bytes next() gave.
+template <class Queue>
+std::size_t read_in_all_ways(asioq::reader<Queue>& source, std::span<std::byte> some) {
+  std::size_t count = 0;
+  source.seek(3);
+  for (std::size_t got = 1; got != 0; count += got) got = source.next().size();
+  source.seek(5);
+  for (bool ended = false; !ended;) {
+    static_cast<void>(source.peek(300));
+    static_cast<void>(source.read(some));
+    ended = !source.take();
+  }
+  for (std::uint64_t at = 0; at < 20'000; at += 1700) {
+    source.seek(at);
+    static_cast<void>(source.next());
+    static_cast<void>(source.next());
+  }
+  return count;
+}
+
+template <class Queue>
+owned_task await_blocks(asioq::reader<Queue>& source, long& before, long& after) {
+  for (int round = 0; round < 2; ++round) {
+    before = news;
+    source.seek(0);
+    for (std::size_t got = 1; got != 0;) {
+      const std::span<const std::byte> block = co_await source.async_next();
+      got = block.size();
+    }
+  }
+  after = news;
+}
+
+template <class Queue>
+void check_no_allocation_for_readers(Queue& queue) {
+  const descriptor file = temp_file_with(pattern(20'000));
+  {
+    std::list<asioq::asio_request> most;
+    for (int i = 0; i < 100; ++i) most.push_back(queue.get());
+  }
+  asioq::reader source{queue, file.get(), {.max_ahead = 16 * 512}};
+  std::array<std::byte, 1000> some{};
+  CHECK(read_in_all_ways(source, some) == 20'000 - 3);
+  const long before = news;
+  std::size_t wrong = 0;
+  for (int i = 0; i < 20; ++i) wrong += read_in_all_ways(source, some) == 20'000 - 3 ? 0 : 1;
+  CHECK(news - before == 0);
+  CHECK(wrong == 0);
+  long before_awaiting = 0;
+  long after_awaiting = -1;
+  const owned_task task = await_blocks(source, before_awaiting, after_awaiting);
+  while (queue.run_one() != 0) {
+  }
+  CHECK(task.is_done());
+  CHECK(after_awaiting - before_awaiting == 0);
+}
+
+}  // namespace
+
+TEST_CASE("once warm, a reader allocates nothing", "[allocation][reader]") {
+  for (const auto order : {asioq::execution_order::strict, asioq::execution_order::as_if_serial}) {
+    const asioq::queue_options options{.buffer_size = 512, .order = order};
+    asioq::basic_asio_queue<asioq::inline_executor> here{options};
+    check_no_allocation_for_readers(here);
+    asioq::thread_pool pool{2};
+    asioq::basic_asio_queue<asioq::thread_pool::executor_type> there{pool.executor(), options};
+    check_no_allocation_for_readers(there);
   }
 }

@@ -46,6 +46,9 @@ struct disk_options {
   latency_model latency = {};
   /// Whether `log()` has anything.
   bool keeps_log = true;
+  /// What offsets and lengths of transfers must be multiples of, > 0, as for files with O_DIRECT: the disk refuses
+  /// others with EINVAL, and tells it to streams. It then cuts transfers short at such multiples only.
+  std::size_t direct_alignment = 1;
 };
 
 /// How a descriptor of a simulated disk is to be opened.

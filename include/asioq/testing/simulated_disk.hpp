@@ -28,7 +28,6 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -85,10 +84,10 @@ class simulated_disk {
     simulated_disk* disk_;
   };
 
-  /// An empty disk. Throws `std::invalid_argument` if `sector_size` is 0.
+  /// An empty disk. Throws `std::invalid_argument` if `sector_size` or `direct_alignment` is 0.
   explicit simulated_disk(disk_options options = {})
-      : options_(options.sector_size != 0 ? options : throw std::invalid_argument("asioq: a sector of 0 bytes")),
-        files_(options_.sector_size, options_.capacity),
+      : options_(checked(options)),
+        files_(options_.sector_size, options_.capacity, options_.direct_alignment),
         random_(options_.seed),
         log_(options_.keeps_log) {}
 
@@ -177,6 +176,12 @@ class simulated_disk {
   [[nodiscard]] const disk_options& options() const noexcept { return options_; }
 
  private:
+  static const disk_options& checked(const disk_options& options) {
+    if (options.sector_size == 0) asioq::detail::refuse("asioq: a sector of 0 bytes");
+    if (options.direct_alignment == 0) asioq::detail::refuse("asioq: an alignment of 0 bytes");
+    return options;
+  }
+
   /// An operation in flight.
   struct job {
     enum progress { waits, served, over };

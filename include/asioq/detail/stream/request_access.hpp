@@ -10,7 +10,7 @@
 
 namespace asioq::detail {
 
-/// What streams do with requests that other programs cannot. All of it is for the queue's owner.
+/// What streams do with requests and queues that other programs cannot. All of it is for the queue's owner.
 struct request_access {
   /// What is behind a handle, which must not be empty. The address stays the same while the queue has the request.
   [[nodiscard]] static request_record& record_of(const asio_request& request) noexcept { return *request.record_; }
@@ -20,6 +20,12 @@ struct request_access {
   static void abandon(request_record& record) noexcept {
     record.receiver = nullptr;
     record.cancel();
+  }
+
+  /// Has the queue begin what is due, without a delivery, so that a receiver may call it. Throws as `poll()`.
+  template <class Queue>
+  static void begin(Queue& queue) {
+    queue.core_.begin();
   }
 
   /// Makes the request one that has transferred exactly these bytes of its buffer, at this offset: `data()`, `length()`

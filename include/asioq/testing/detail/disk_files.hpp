@@ -44,8 +44,8 @@ struct description {
 /// and of faults only the bad sectors and the disk's end.
 class disk_files {
  public:
-  disk_files(std::size_t sector_size, std::uint64_t capacity)
-      : sector_size_(sector_size), capacity_(capacity / sector_size) {}
+  disk_files(std::size_t sector_size, std::uint64_t capacity, std::size_t alignment = 1)
+      : sector_size_(sector_size), capacity_(capacity / sector_size), alignment_(alignment) {}
 
   /// The lowest number that is free, as open(2) has it; -1 if there is no such file and it is not to be created.
   int open(std::string_view name, bool appends, bool creates) {
@@ -89,7 +89,8 @@ class disk_files {
     return {.identity = {.volume = 1, .file = its->file->number, .generation = boots_},
             .is_stream = false,
             .appends = its->appends,
-            .size = its->file->image.size()};
+            .size = its->file->image.size(),
+            .alignment = alignment_};
   }
 
   void add(bad_sector bad) { bad_sectors_.push_back(std::move(bad)); }
@@ -188,6 +189,9 @@ class disk_files {
     return capacity_ - std::min(used, capacity_);
   }
 
+  /// What a transfer that is cut short may have of so many bytes.
+  [[nodiscard]] std::uint64_t aligned(std::uint64_t length) const noexcept { return length - length % alignment_; }
+
   std::int64_t allocate(file_image& image, std::uint64_t offset, std::uint64_t length) {
     if (image.room(offset, length, free_sectors()) < length) return -ENOSPC;
     image.allocate(offset, length);
@@ -198,18 +202,20 @@ class disk_files {
     const bool is_write = operation.op() != asio_op::read;
     const std::uint64_t place = place_of(operation, its);
     if (length > largest - std::min(place, largest)) return -EINVAL;
+    if (place % alignment_ != 0 || operation.length() % alignment_ != 0) return -EINVAL;
     if (const int error = meet_bad_sectors(its.file->name, is_write, place, length); error != 0) return -error;
     file_image& image = its.file->image;
     std::span<std::byte> data = operation.buffer();
     if (is_write) {
-      const std::uint64_t fits = image.room(place, length, free_sectors());
+      const std::uint64_t fits = aligned(image.room(place, length, free_sectors()));
       if (fits == 0 && length > 0) return -ENOSPC;
       data = data.first(static_cast<std::size_t>(fits));
       image.write(place, data);
     } else {
       data = data.first(image.read(place, data.first(static_cast<std::size_t>(length))));
     }
-    if (operation.offset() == current_position) its.position = place + data.size();
+    // A write of nothing moves no position, not even to the end that others are appended to.
+    if (operation.offset() == current_position && !data.empty()) its.position = place + data.size();
     return static_cast<std::int64_t>(data.size());
   }
 
@@ -219,13 +225,16 @@ class disk_files {
     for (const bad_sector& bad : bad_sectors_) {
       if (bad.file != name || !(is_write ? bad.writes : bad.reads) || length == 0) continue;
       if (place >= bad.offset && place - bad.offset < bad.length) return static_cast<int>(bad.error);
-      if (place < bad.offset) length = std::min(length, bad.offset - place);
+      if (place >= bad.offset || length <= bad.offset - place) continue;
+      length = aligned(bad.offset - place);
+      if (length == 0) return static_cast<int>(bad.error);
     }
     return 0;
   }
 
   std::size_t sector_size_;
   std::uint64_t capacity_;  // in sectors
+  std::size_t alignment_;   // of transfers
   std::map<std::string, std::shared_ptr<disk_file>, std::less<>> files_;
   std::map<int, std::shared_ptr<description>> descriptors_;
   std::vector<bad_sector> bad_sectors_;

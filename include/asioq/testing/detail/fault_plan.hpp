@@ -39,7 +39,10 @@ class fault_plan {
     const std::uint64_t less = random.below(length - (length == 0 ? 0 : 1));
     const bool may_be_short = operation.op() != asio_op::read || operation.offset() != current_position;
     fate its{.refusal = 0, .length = length};
-    if (is_short && may_be_short && traits_of(operation.op()).transfers && length > 1) its.length = 1 + less;
+    if (is_short && may_be_short && traits_of(operation.op()).transfers && length > 1) {
+      const std::uint64_t unit = std::min<std::uint64_t>(rates.direct_alignment, length);
+      its.length = std::max(unit, (1 + less) / unit * unit);
+    }
     if (is_interrupted && operation.op() != asio_op::close) its.refusal = -EINTR;
     if (fails) its.refusal = -EIO;
     return its;

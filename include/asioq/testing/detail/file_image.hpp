@@ -184,8 +184,12 @@ class file_image {
     if (!std::exchange(its.is_reserved, true)) ++reserved_;
   }
 
+  /// A size that a failed sync has lost is dirty again once something is written beyond the durable one.
   void grow(std::uint64_t end) noexcept {
-    if (end > size_) set_size(end);
+    if (end > size_)
+      set_size(end);
+    else if (end > durable_size_)
+      size_version_ = ++version_;
   }
 
   void set_size(std::uint64_t size) noexcept {

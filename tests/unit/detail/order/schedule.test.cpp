@@ -221,6 +221,26 @@ TEST_CASE("descriptors of the same identity conflict, and of others not", "[sche
   CHECK(order.next() == &same);
 }
 
+TEST_CASE("what the kernel does not tell of runs alone, and is asked about once", "[schedule]") {
+  record_store store;
+  schedule order(4, failure_policy::proceed);
+  request_record& first = store.make(asio_op::write, 5, 10, 0);
+  request_record& unknown = store.make(asio_op::write, 6, 10, 0);
+  request_record& again = store.make(asio_op::write, 6, 10, 100);
+  request_record& last = store.make(asio_op::write, 5, 10, 200);
+  for (request_record& one : store.all()) order.add(one);
+  order.learn(order.ask(), {.identity = {.volume = 1, .file = 1}, .size = 1000});
+  REQUIRE(order.has_question());
+  order.learn(order.ask(), {.identity = asioq::detail::unknown_file});
+  for (request_record* one : {&first, &unknown, &again, &last}) {
+    CHECK_FALSE(order.has_question());
+    CHECK(order.next() == one);
+    CHECK(order.next() == nullptr);
+    order.complete(*one);
+  }
+  CHECK(order.finished() == 4);
+}
+
 TEST_CASE("a question holds up what names its descriptor, and nothing else", "[schedule]") {
   record_store store;
   schedule order(4, failure_policy::proceed);

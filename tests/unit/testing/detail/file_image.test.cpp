@@ -90,6 +90,20 @@ TEST_CASE("what a failed sync drops is read, and no later sync covers it", "[tes
   CHECK(after_crash(image, false) == "bcbb");
 }
 
+TEST_CASE("a size that a failed sync has dropped comes back with what is written there again", "[testing]") {
+  file_image image(sector);
+  write(image, 0, "aaaa");
+  sync(image);
+  write(image, 4, "bbbb");
+  image.commit(image.dirty(), no);
+  write(image, 0, "c");
+  sync(image);
+  CHECK(after_crash(image, true) == "caaa");
+  write(image, 4, "bbbb");
+  sync(image);
+  CHECK(after_crash(image, false) == "caaabbbb");
+}
+
 TEST_CASE("the size after a power cut is the old or the new one", "[testing]") {
   file_image image(sector);
   write(image, 0, "aaaabb");

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <utility>
+
+namespace asioq::detail {
+
+class waiting_calls;
+
+/// A call of a stream that a coroutine is suspended in. It is in the coroutine's frame.
+class waiting_call {
+ public:
+  waiting_call(const waiting_call&) = delete;
+  waiting_call& operator=(const waiting_call&) = delete;
+
+ protected:
+  waiting_call() = default;
+  inline ~waiting_call();
+
+  inline void suspend(waiting_calls& list, std::coroutine_handle<> waiting) noexcept;
+
+ private:
+  friend class waiting_calls;
+
+  /// Goes on with the call. Returns whether it is at its end.
+  virtual bool goes_on() noexcept = 0;
+
+  waiting_calls* list_ = nullptr;  // null unless it is in one
+  waiting_call* before_ = nullptr;
+  waiting_call* behind_ = nullptr;
+  std::coroutine_handle<> waiting_;
+};
+
+/// The calls that wait for a stream which serves any number of them, the oldest first. All of it is for the owner of
+/// the queue.
+class waiting_calls {
+ public:
+  waiting_calls() = default;
+  waiting_calls(const waiting_calls&) = delete;
+  waiting_calls& operator=(const waiting_calls&) = delete;
+  /// Coroutines that still wait are never resumed.
+  ~waiting_calls() {
+    while (first_ != nullptr) remove(*first_);
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+
+  /// Has each call go on, and resumes the coroutines of those that are at their end, until `stops()`. A coroutine that
+  /// is resumed may suspend in another call, and destroy others.
+  template <class Stops>
+  void go_on(Stops stops) noexcept {
+    for (waiting_call* its = first_; its != nullptr && !stops();) {
+      if (!its->goes_on()) {
+        its = its->behind_;
+        continue;
+      }
+      remove(*its);
+      its->waiting_.resume();
+      its = first_;
+    }
+  }
+
+ private:
+  friend class waiting_call;
+
+  void add(waiting_call& call) noexcept {
+    call.list_ = this;
+    call.before_ = last_;
+    call.behind_ = nullptr;
+    (last_ == nullptr ? first_ : last_->behind_) = &call;
+    last_ = &call;
+  }
+
+  void remove(waiting_call& call) noexcept {
+    (call.before_ == nullptr ? first_ : call.before_->behind_) = call.behind_;
+    (call.behind_ == nullptr ? last_ : call.behind_->before_) = call.before_;
+    call.list_ = nullptr;
+  }
+
+  waiting_call* first_ = nullptr;
+  waiting_call* last_ = nullptr;
+};
+
+inline waiting_call::~waiting_call() {
+  if (list_ != nullptr) list_->remove(*this);
+}
+
+inline void waiting_call::suspend(waiting_calls& list, std::coroutine_handle<> waiting) noexcept {
+  waiting_ = waiting;
+  list.add(*this);
+}
+
+/// The awaitable form of a call (see waiter.hpp). Ready at once if the call need not wait. Else the stream resumes the
+/// coroutine inside a delivery. Allocates nothing. The frame may be destroyed while it is suspended.
+template <class Call>
+class [[nodiscard]] shared_awaitable final : private waiting_call {
+ public:
+  template <class... Arguments>
+  explicit shared_awaitable(waiting_calls& list, Arguments&&... arguments)
+      : list_(list), call_(std::forward<Arguments>(arguments)...) {}
+
+  /// For `co_await`, like the next two members.
+  [[nodiscard]] bool await_ready() { return goes_on_or_throws(); }
+  void await_suspend(std::coroutine_handle<> waiting) noexcept { suspend(list_, waiting); }
+  decltype(auto) await_resume() {
+    if (thrown_) std::rethrow_exception(thrown_);
+    return call_.result();
+  }
+
+ private:
+  bool goes_on_or_throws() {
+    if (call_.goes_on()) return true;
+    call_.check_that_it_will();
+    return false;
+  }
+
+  bool goes_on() noexcept override {
+    try {
+      return goes_on_or_throws();
+    } catch (...) {
+      thrown_ = std::current_exception();
+      return true;
+    }
+  }
+
+  waiting_calls& list_;  // not used after the coroutine was resumed
+  Call call_;
+  std::exception_ptr thrown_;
+};
+
+}  // namespace asioq::detail

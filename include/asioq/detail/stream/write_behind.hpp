@@ -1,0 +1,1267 @@
+#pragma once
+
+#include <asioq/asio_op.hpp>
+#include <asioq/completion.hpp>
+#include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/request/pool.hpp>
+#include <asioq/detail/stream/block_ring.hpp>
+#include <asioq/detail/stream/request_access.hpp>
+#include <asioq/detail/stream/stream_file.hpp>
+#include <asioq/detail/stream/waiting_calls.hpp>
+#include <asioq/detail/support/refuse.hpp>
+#include <asioq/error.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/file_offset.hpp>
+#include <asioq/options.hpp>
+#include <asioq/request.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace asioq::detail {
+
+/// What writes behind the caller's back: everything of a writer but the type of its queue.
+///
+/// WHERE THE BYTES ARE
+///
+/// What was accepted is in blocks, in the order of their offsets: `blocks_`, and behind them `current_`, which is being
+/// filled. The blocks of `blocks_` are of three kinds, in this order:
+///   [0, returned_)           were submitted and have come back,
+///   [returned_, submitted_)  are with the queue,
+///   [submitted_, size)       have yet to be submitted.
+/// Requests come back in the order of their submission, so an answer always concerns block `returned_`. A block leaves
+/// at the front, once it is written (or durable, if that is asked for). So after a failure everything that is not
+/// written is still here, in order.
+///
+/// `pump` decides what is submitted next. It is called after whatever may have changed that, and never blocks.
+///
+/// DIRECT FILES
+///
+/// Where the alignment is more than 1, each transfer begins and ends at a multiple of it. What is written of a unit
+/// that is not full is *padded*: with zeros behind the file's end, else with what the file has there, which has to be
+/// read first. The next block begins with a copy of such a unit (`edge_`) and writes it again. The queue keeps the two
+/// in order, since they overlap.
+///
+/// Padding behind the end makes the file too long. A truncate, the *cut*, sets that right before a sync and in the end.
+/// It waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
+/// `physical_end_` is how far the writer has written, padding included. A file that is longer than that has got longer
+/// elsewhere, and is not cut.
+///
+/// FAILURES
+///
+/// After a failure nothing is submitted, and nothing accepted, until `retry`. Then, once nothing is with the queue any
+/// more, all blocks from the first on that is not written are submitted again, also those that were written behind it:
+/// blocks overlap, so that writing only some of them again would leave older bytes. If a sync has failed, the kernel
+/// may have dropped what it had. Then all that is not durable counts as not written. If that is not here any more, no
+/// sync of this writer succeeds again.
+class write_behind : public completion {
+ public:
+  struct settings {
+    std::uint64_t start;
+    std::size_t max_behind;  // bytes
+    bool keeps_until_durable;
+  };
+
+  write_behind(const write_behind&) = delete;
+  write_behind& operator=(const write_behind&) = delete;
+
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+  [[nodiscard]] std::uint64_t written_through() const noexcept { return written_; }
+  [[nodiscard]] std::uint64_t durable_through() const noexcept { return durable_; }
+
+  /// The caller knows of a failure from here on.
+  [[nodiscard]] std::error_code tell_error() noexcept {
+    if (error_ == 0) return {};
+    is_told_ = true;
+    return {error_, std::system_category()};
+  }
+
+  /// The short way for bytes that fit into the current block and leave room there. Returns false, and has done nothing,
+  /// if that is not so.
+  [[gnu::always_inline]] bool write_at_once(std::span<const std::byte> bytes) noexcept {
+    if (!has_current_ || error_ != 0 || is_closing_ || turn_ != nullptr || bytes.size() >= current_.room())
+      return false;
+    if (bytes.empty()) return true;
+    drop_reservation();
+    std::memcpy(current_.next(), bytes.data(), bytes.size());
+    accept_in_current(bytes.size());
+    return true;
+  }
+
+  void start_flush() {
+    check_open();
+    drop_reservation();
+    want_flush(position_);
+    pump();
+    throw_if_failed();
+  }
+
+  void start_sync() {
+    check_open();
+    drop_reservation();
+    static_cast<void>(want_sync());
+    pump();
+    throw_if_failed();
+  }
+
+  void commit(std::size_t count) {
+    check_open();
+    if (count > reserved_) refuse("asioq: commit: more than was reserved");
+    const bool is_aside = reserved_aside_;
+    reserved_ = 0;
+    reserved_aside_ = false;
+    if (is_aside)
+      take_from_aside(count);
+    else
+      accept_in_current(count);
+    pump();
+  }
+
+  void retry() {
+    if (error_ == 0) return;
+    check_not_closed();
+    resume_queue();
+    error_ = 0;
+    is_told_ = false;
+    failed_ = {};
+    is_rewinding_ = true;
+    pump();
+  }
+
+  /// Calls `take(offset, bytes, request)` for each part of what is not written (or not durable), in order. What it does
+  /// not take of the requests goes back to the queue. Nothing may be with the queue. The writer is closed then.
+  template <class Take>
+  void hand_out(Take take) {
+    std::uint64_t place = keeps_until_durable_ ? durable_ : written_;
+    const auto hand_out_one = [&](write_block& its) {
+      const std::uint64_t begin = std::max(place, its.begin);
+      if (its.is_dropped || begin >= its.end) return;
+      place = its.end;
+      take(begin, std::span<std::byte>(its.at(begin), static_cast<std::size_t>(its.end - begin)),
+           std::move(its.request));
+    };
+    is_closing_ = is_closed_ = true;
+    while (!blocks_.empty()) {
+      write_block its = blocks_.pop_front();
+      hand_out_one(its);
+    }
+    if (has_current_) hand_out_one(current_);
+    release();
+    returned_ = submitted_ = 0;
+    is_told_ = true;
+  }
+  /// How many parts `hand_out` has at most.
+  [[nodiscard]] std::size_t parts() const noexcept { return blocks_.size() + (has_current_ ? 1 : 0); }
+  [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
+  [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
+
+  /// Resumes the coroutines whose calls are at their end.
+  void serve() noexcept {
+    if (is_serving_) return;
+    is_serving_ = true;
+    calls_.go_on([this] { return is_abandoned_; });
+    is_serving_ = false;
+  }
+  [[nodiscard]] waiting_calls& calls() noexcept { return calls_; }
+
+  /// The writer is destroyed: brings what was accepted to its end, and deletes this, now or when the last request has
+  /// come back.
+  void end() noexcept {
+    if (error_ == 0 && !is_closed_ && !is_clean()) finish_blocking();
+    while (outstanding_ != 0 && deliver_one() == delivery::done) {
+    }
+    is_abandoned_ = true;
+    may_submit_ = false;
+    is_orphan_ = outstanding_ != 0;
+    if (is_orphan_) return;
+    report_loss(true);
+    if (!is_serving_ && !is_in_finished_) delete this;
+  }
+
+  void finished(asio_request request) noexcept override {
+    is_in_finished_ = true;
+    --outstanding_;
+    take_back(std::move(request));
+    pump();
+    if (!is_abandoned_) serve();
+    is_in_finished_ = false;
+    if (!is_abandoned_ || outstanding_ != 0) return;
+    if (is_orphan_) report_loss(false);
+    delete this;
+  }
+
+ protected:
+  /// Throws `std::invalid_argument` for settings that make no sense.
+  write_behind(stream_file its_file, const settings& its)
+      : file_(std::move(its_file)),
+        keeps_until_durable_(its.keeps_until_durable),
+        exceptions_before_(std::uncaught_exceptions()),
+        position_(its.start),
+        written_(its.start),
+        durable_(its.start),
+        submitted_end_(its.start),
+        extent_(file_.facts().size),
+        flush_to_(its.start) {
+    if (its.max_behind == 0) refuse("asioq: max_behind is 0");
+    if (file_.facts().appends) refuse("asioq: a writer of a descriptor with O_APPEND; use writer_options::append");
+    const std::size_t unit = file_.alignment();
+    block_size_ = std::min(file_.block_size(), std::max(unit, its.max_behind - its.max_behind % unit));
+    max_blocks_ = std::max<std::size_t>(its.max_behind / block_size_, 1);
+    most_in_flight_ = file_.is_stream() ? 1 : max_blocks_;
+    if (unit > 1) {
+      for (unit_image* image : {&edge_, &old_, &mark_}) image->bytes.resize(unit);
+    }
+  }
+  virtual ~write_behind() = default;
+
+  // What it needs of the queue.
+  virtual asio_request try_get() = 0;
+  virtual void submit(asio_request&& request) = 0;
+  /// As `run_one` of the queue; false if there was nothing to deliver.
+  virtual bool deliver() = 0;
+  virtual void resume_queue() = 0;
+  virtual void sync_queue() = 0;
+  [[nodiscard]] virtual bool is_holding_queue() const noexcept = 0;
+  [[nodiscard]] virtual file_facts facts(int fd) const noexcept = 0;
+  /// Returns false if there is no `on_lost_failure`.
+  virtual bool report(asio_request& request) = 0;
+
+ private:
+  /// The beginning of a unit of a direct file, or all of it.
+  struct unit_image {
+    std::vector<std::byte> bytes;
+    std::uint64_t base = 0;
+    std::size_t known = 0;  // bytes
+  };
+
+ public:
+  // The calls that may have to wait. `goes_on()` does what can be done now and returns whether the call is at its end;
+  // it may throw, which ends the call as well.
+
+  /// A call that accepts bytes. One at a time has its turn. If it ends before it is done, nothing was accepted.
+  class accepting_call {
+   public:
+    accepting_call(const accepting_call&) = delete;
+    accepting_call& operator=(const accepting_call&) = delete;
+
+    void check_that_it_will() const { its_.check_that_something_comes(); }
+
+   protected:
+    explicit accepting_call(write_behind& its) noexcept : its_(its) {}
+    ~accepting_call() {
+      if (has_turn_) its_.roll_back(start_);
+      end_turn();
+    }
+
+    /// Whether it is this call's turn.
+    bool begins() {
+      its_.check_open();
+      if (!has_turn_) {
+        if (its_.turn_ != nullptr) return false;
+        its_.drop_reservation();
+        its_.turn_ = this;
+        has_turn_ = true;
+        start_ = its_.position_;
+        its_.begin_turn();
+      }
+      return true;
+    }
+    /// Everything was accepted.
+    bool ends() noexcept {
+      end_turn();
+      return true;
+    }
+    void end_turn() noexcept {
+      if (std::exchange(has_turn_, false)) its_.turn_ = nullptr;
+    }
+
+    write_behind& its_;
+
+   private:
+    bool has_turn_ = false;
+    std::uint64_t start_ = 0;
+  };
+
+  class write_call final : public accepting_call {
+   public:
+    write_call(write_behind& its, std::span<const std::byte> bytes) noexcept : accepting_call(its), rest_(bytes) {}
+    bool goes_on() {
+      if (!begins()) return false;
+      if (!its_.accept(rest_)) return false;
+      return ends();
+    }
+    void result() const noexcept {}
+
+   private:
+    std::span<const std::byte> rest_;
+  };
+
+  class put_call final : public accepting_call {
+   public:
+    put_call(write_behind& its, asio_request& block) : accepting_call(its), block_(block) {
+      if (block) rest_ = block.data();
+    }
+    bool goes_on() {
+      if (!begins()) return false;
+      if (!rest_.empty()) {
+        if (!has_begun_) is_copied_ = !its_.may_adopt(block_);
+        has_begun_ = true;
+        if (is_copied_ ? !its_.accept(rest_) : !its_.adopt(block_)) return false;
+      }
+      block_ = {};
+      return ends();
+    }
+    void result() const noexcept {}
+
+   private:
+    asio_request& block_;
+    std::span<const std::byte> rest_;
+    bool has_begun_ = false;
+    bool is_copied_ = false;
+  };
+
+  class reserve_call final : public accepting_call {
+   public:
+    reserve_call(write_behind& its, std::size_t count) : accepting_call(its), count_(count) {
+      if (count > its.file_.block_size()) refuse("asioq: reserve: more than a block");
+    }
+    bool goes_on() {
+      if (!begins()) return false;
+      if (!its_.reserve(count_, room_)) return false;
+      return ends();
+    }
+    [[nodiscard]] std::span<std::byte> result() const noexcept { return room_; }
+
+   private:
+    std::size_t count_;
+    std::span<std::byte> room_;
+  };
+
+  class flush_call final {
+   public:
+    explicit flush_call(write_behind& its) noexcept : its_(its) {}
+    bool goes_on() {
+      if (!has_begun_) {
+        its_.check_open();
+        its_.drop_reservation();
+        target_ = its_.position_;
+        its_.want_flush(target_);
+        has_begun_ = true;
+      }
+      its_.pump();
+      its_.throw_if_failed_and_settled();
+      return its_.error_ == 0 && its_.written_ >= target_;
+    }
+    void check_that_it_will() const { its_.check_that_something_comes(); }
+    void result() const noexcept {}
+
+   private:
+    write_behind& its_;
+    std::uint64_t target_ = 0;
+    bool has_begun_ = false;
+  };
+
+  class sync_call final {
+   public:
+    explicit sync_call(write_behind& its) noexcept : its_(its) {}
+    bool goes_on() {
+      if (!has_begun_) {
+        its_.check_open();
+        its_.drop_reservation();
+        target_ = its_.position_;
+        syncs_ = its_.want_sync();
+        has_begun_ = true;
+      }
+      its_.pump();
+      its_.throw_if_failed_and_settled();
+      return its_.error_ == 0 && its_.syncs_done_ >= syncs_ && its_.durable_ >= target_;
+    }
+    void check_that_it_will() const { its_.check_that_something_comes(); }
+    void result() const noexcept {}
+
+   private:
+    write_behind& its_;
+    std::uint64_t target_ = 0;
+    std::uint64_t syncs_ = 0;
+    bool has_begun_ = false;
+  };
+
+  class close_call final {
+   public:
+    explicit close_call(write_behind& its) noexcept : its_(its) {}
+    bool goes_on() {
+      if (its_.is_closed_) return true;
+      if (!has_begun_) {
+        its_.check_open();
+        its_.begin_close();
+        has_begun_ = true;
+      }
+      its_.pump();
+      if (its_.error_ != 0 && its_.outstanding_ == 0) its_.is_closing_ = false;
+      its_.throw_if_failed_and_settled();
+      if (its_.error_ != 0 || !its_.is_clean()) return false;
+      its_.is_closed_ = true;
+      its_.release();
+      return true;
+    }
+    void check_that_it_will() const { its_.check_that_something_comes(); }
+    void result() const noexcept {}
+
+   private:
+    write_behind& its_;
+    bool has_begun_ = false;
+  };
+
+ private:
+  // Errors
+
+  void check_not_closed() const {
+    if (is_closed_) refuse(std::errc::operation_not_permitted, "asioq: the writer is closed");
+  }
+  void check_open() {
+    throw_if_failed();
+    check_not_closed();
+    if (is_closing_) refuse(std::errc::operation_not_permitted, "asioq: the writer is being closed");
+  }
+  void throw_if_failed() {
+    if (error_ != 0) [[unlikely]]
+      throw_error();
+  }
+  /// A call that has to wait throws when nothing is with the queue any more, so that the caller may go on at once.
+  void throw_if_failed_and_settled() {
+    if (error_ != 0 && outstanding_ == 0) [[unlikely]]
+      throw_error();
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void throw_error() {
+    const std::system_error error({error_, std::system_category()}, "asioq: writing " + file_.name());
+    is_told_ = true;
+    throw std::system_error(error);
+  }
+  void check_that_something_comes() const {
+    if (outstanding_ == 0 && lacks_request_)
+      refuse(std::errc::not_enough_memory, "asioq: all max_requests requests are in use");
+  }
+
+  void fail(int error) noexcept {
+    if (error_ != 0) return;
+    error_ = error;
+    is_told_ = false;
+  }
+  void fail_by_exception() noexcept {
+    try {
+      throw;
+    } catch (const std::system_error& error) {
+      fail(error.code().value() != 0 ? error.code().value() : EIO);
+    } catch (const std::bad_alloc&) {
+      fail(ENOMEM);
+    } catch (...) {
+      fail(EIO);
+    }
+  }
+
+  // Units of direct transfers
+
+  [[nodiscard]] bool is_direct() const noexcept { return file_.alignment() > 1; }
+  [[nodiscard]] std::uint64_t unit_of(std::uint64_t offset) const noexcept {
+    return offset - offset % file_.alignment();
+  }
+  [[nodiscard]] std::uint64_t end_of_unit(std::uint64_t offset) const noexcept {
+    return unit_of(offset + file_.alignment() - 1);
+  }
+
+  // Accepting
+
+  void begin_turn() noexcept {
+    turn_start_ = position_;
+    mark_is_due_ = is_direct();
+    mark_.known = 0;
+  }
+
+  /// Takes a request for data. Returns false if none is to be had now.
+  bool get_for_data(asio_request& request) {
+    request = try_get();
+    lacks_request_ = !request;
+    if (request) {
+      wants_room_ = false;
+      home_ = request_access::record_of(request).home;
+      return true;
+    }
+    wants_room_ = true;
+    pump();
+    return false;
+  }
+
+  /// Begins a block at the position, with room for at least so many bytes if a block can have that. Returns false if it
+  /// has to wait.
+  bool begin_block(std::size_t least = 0) {
+    blocks_.reserve(2);
+    asio_request request;
+    if (!get_for_data(request)) return false;
+    std::byte* const bytes = request.buffer().data();
+    begin_block_in(std::move(request), bytes, file_.block_size());
+    // Blocks end where those of a file that is written from its beginning do.
+    const auto from = static_cast<std::size_t>(current_.base % block_size_);
+    const std::size_t capacity = block_size_ - from;
+    if (capacity >= least + static_cast<std::size_t>(position_ - current_.base)) current_.capacity = capacity;
+    return true;
+  }
+
+  void begin_block_in(asio_request&& request, std::byte* bytes, std::size_t most) noexcept {
+    const std::uint64_t base = unit_of(position_);
+    current_ = {};
+    current_.request = std::move(request);
+    current_.bytes = bytes;
+    current_.capacity = current_.most = most;
+    current_.base = base;
+    current_.begin = current_.end = current_.sent = position_;
+    has_current_ = true;
+    if (base != position_) copy_beginning();
+  }
+
+  /// Fills in what the current block has of a unit that was begun before it.
+  void copy_beginning() noexcept {
+    const std::uint64_t base = current_.base;
+    const auto part = static_cast<std::size_t>(position_ - base);
+    if (edge_.base == base && edge_.known >= part) {
+      std::memcpy(current_.bytes, edge_.bytes.data(), part);
+      return;
+    }
+    // The block before this one may be here, and have what the file has not.
+    current_.missing = position_;
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
+      const write_block& before = blocks_[i];
+      if (before.is_dropped) continue;
+      if (before.end != position_ || before.base > base) return;
+      std::memcpy(current_.bytes, before.at(base), part);
+      current_.missing = before.missing > base ? before.missing : 0;
+      return;
+    }
+  }
+
+  void accept_in_current(std::size_t count) noexcept {
+    current_.end += count;
+    position_ += count;
+  }
+
+  [[nodiscard]] bool current_is_full() const noexcept { return has_current_ && current_.room() == 0; }
+  [[nodiscard]] bool current_is_clean() const noexcept { return !has_current_ || current_.sent == current_.end; }
+
+  void push_current() noexcept {
+    if (turn_ != nullptr && std::exchange(mark_is_due_, false)) save(mark_, current_, turn_start_);
+    has_current_ = false;
+    if (current_.begin == current_.end) {
+      current_.request = {};
+      return;
+    }
+    blocks_.push_back(std::move(current_));
+    if (blocks_.back().sent != blocks_.back().end) return;
+    // It had come back, like all before it, and has got nothing since.
+    blocks_.back().is_written = true;
+    ++returned_;
+    ++submitted_;
+    let_go();
+  }
+
+  /// Keeps what a block has of the unit that `end` is in, up to there.
+  void save(unit_image& image, const write_block& block, std::uint64_t end) const noexcept {
+    image.base = unit_of(end);
+    image.known = static_cast<std::size_t>(end - image.base);
+    if (end < block.begin || end > block.end || block.missing > image.base) image.known = 0;
+    if (image.known != 0) std::memcpy(image.bytes.data(), block.at(image.base), image.known);
+  }
+
+  /// Has the current block go behind the others. Returns false if it has to wait.
+  bool close_block() {
+    if (blocks_.size() >= max_blocks_) {
+      wants_room_ = true;
+      pump();
+      throw_if_failed();
+      if (blocks_.size() >= max_blocks_) return false;
+    }
+    if (!has_current_) return true;
+    push_current();
+    pump();
+    throw_if_failed();
+    return true;
+  }
+
+  void check_size(std::size_t more) const {
+    constexpr std::uint64_t most = std::uint64_t{1} << 62U;  // so that no end of a unit is out of range
+    if (more > most - std::min(position_, most))
+      refuse(std::errc::file_too_large, "asioq: the file would be too large");
+  }
+
+  /// Accepts from the front of `rest`. Returns false if it has to wait before it can go on.
+  bool accept(std::span<const std::byte>& rest) {
+    check_size(rest.size());
+    while (!rest.empty()) {
+      if (current_is_full() && !close_block()) return false;
+      if (!has_current_ && !begin_block()) return false;
+      const std::size_t count = std::min(rest.size(), current_.room());
+      std::memcpy(current_.next(), rest.data(), count);
+      accept_in_current(count);
+      rest = rest.subspan(count);
+    }
+    if (current_is_full()) {
+      pump();
+      throw_if_failed();
+    }
+    return true;
+  }
+
+  /// Whether a block may be written from the buffer it is in.
+  bool may_adopt(const asio_request& block) {
+    const std::span<const std::byte> data = block.data();
+    const auto first = static_cast<std::size_t>(data.data() - block.buffer().data());
+    const std::size_t unit = file_.alignment();
+    if (home_ == nullptr)
+      if (const asio_request one = try_get()) home_ = request_access::record_of(one).home;
+    if (request_access::record_of(block).home != home_ || data.size() > block_size_) return false;
+    const bool fits_in = has_current_ && !current_is_clean() && data.size() <= current_.room();
+    if (fits_in && data.size() <= buffer_alignment) return false;
+    const std::size_t most = block.buffer().size() - first;
+    return position_ % unit == 0 && first % unit == 0 && data.size() <= most - most % unit;
+  }
+
+  /// Makes it the current block. Returns false if it has to wait.
+  bool adopt(asio_request& block) {
+    const std::span<std::byte> data = block.data();
+    check_size(data.size());
+    blocks_.reserve(2);
+    if (has_current_ && !close_block()) return false;
+    std::size_t most = block.buffer().size() - static_cast<std::size_t>(data.data() - block.buffer().data());
+    most -= most % file_.alignment();
+    begin_block_in(std::move(block), data.data(), most);
+    current_.capacity = std::min(most, std::max(data.size(), block_size_));
+    if (is_direct()) current_.capacity = std::min<std::size_t>(most, end_of_unit(current_.capacity));
+    accept_in_current(data.size());
+    pump();
+    return true;
+  }
+
+  /// Finds room for `count` bytes. Returns false if it has to wait.
+  bool reserve(std::size_t count, std::span<std::byte>& room) {
+    check_size(count);
+    for (;;) {
+      if (current_is_full() && !close_block()) return false;
+      if (!has_current_ && !begin_block(count)) return false;
+      const auto used = static_cast<std::size_t>(current_.end - current_.base);
+      if (current_.room() < count && used + count <= current_.most) current_.capacity = current_.most;
+      if (current_.room() >= count) {
+        room = {current_.next(), count};
+        break;
+      }
+      if (current_.begin == current_.end || (is_direct() && current_.end % file_.alignment() != 0)) {
+        blocks_.reserve(2);
+        if (!get_for_data(aside_)) return false;
+        room = aside_.buffer().first(count);
+        reserved_aside_ = true;
+        break;
+      }
+      if (!close_block()) return false;
+    }
+    reserved_ = count;
+    return true;
+  }
+
+  void take_from_aside(std::size_t count) noexcept {
+    asio_request aside = std::move(aside_);
+    std::byte* const bytes = aside.buffer().data();
+    const std::size_t first = std::min(count, current_.room());
+    std::memcpy(current_.next(), bytes, first);
+    accept_in_current(first);
+    if (first == count) return;
+    push_current();
+    begin_block_in(std::move(aside), bytes, file_.block_size());
+    std::memmove(bytes, bytes + first, count - first);
+    accept_in_current(count - first);
+  }
+
+  void drop_reservation() noexcept {
+    reserved_ = 0;
+    if (std::exchange(reserved_aside_, false)) aside_ = {};
+  }
+
+  /// What was accepted from `to` on was not accepted after all.
+  void roll_back(std::uint64_t to) noexcept {
+    if (position_ == to) return;
+    position_ = to;
+    if (has_current_ && current_.begin >= to) {
+      has_current_ = false;
+      current_.request = {};
+    } else if (has_current_) {
+      cut_back(current_, to);
+    }
+    for (std::size_t i = blocks_.size(); i-- > 0 && blocks_[i].end > to;) {
+      write_block& its = blocks_[i];
+      if (its.begin < to) {
+        cut_back(its, to);
+      } else if (i >= submitted_) {
+        blocks_.pop_back();
+      } else {
+        its.is_dropped = true;
+      }
+    }
+    for (std::uint64_t* its : {&written_, &durable_, &submitted_end_, &flush_to_, &sync_to_, &sync_target_})
+      *its = std::min(*its, to);
+    if (!has_current_ && !mark_is_due_) std::swap(edge_, mark_);
+    settle();
+  }
+
+  static void cut_back(write_block& its, std::uint64_t to) noexcept {
+    its.end = to;
+    its.sent = std::min(its.sent, to);
+    its.padded = 0;
+  }
+
+  // Deciding what is to be done
+
+  void want_flush(std::uint64_t to) noexcept { flush_to_ = std::max(flush_to_, to); }
+
+  /// Has all that is accepted be made durable. Returns how many syncs must have succeeded by then.
+  std::uint64_t want_sync() noexcept {
+    if (lost_ != 0) {
+      fail(lost_);
+      return syncs_done_ + 1;
+    }
+    if (has_synced_ && durable_ >= position_ && !cut_is_due()) return syncs_done_;
+    if (!sync_is_in_flight_ || sync_target_ < position_) {
+      wants_sync_ = true;
+      sync_to_ = position_;
+    }
+    return syncs_done_ + 1;
+  }
+
+  void begin_close() noexcept {
+    drop_reservation();
+    want_flush(position_);
+    if (keeps_until_durable_ && durable_ < position_) static_cast<void>(want_sync());
+    is_closing_ = true;
+  }
+
+  /// Nothing is left to be done.
+  [[nodiscard]] bool is_clean() const noexcept {
+    return outstanding_ == 0 && returned_ == blocks_.size() && current_is_clean() && !cut_is_due() && !wants_sync_ &&
+           !is_rewinding_ && (!keeps_until_durable_ || durable_ >= position_);
+  }
+
+  [[nodiscard]] std::size_t in_flight() const noexcept { return submitted_ - returned_; }
+
+  [[nodiscard]] bool cut_is_due() const noexcept {
+    return physical_end_ > std::max(extent_, submitted_end_) && !file_.is_stream();
+  }
+
+  /// Submits what can be submitted now.
+  void pump() noexcept {
+    if (is_rewinding_ && outstanding_ == 0) rewind();
+    if (is_rewinding_ || error_ != 0 || !may_submit_) return;
+    if (current_is_full() && blocks_.size() < max_blocks_) push_current();
+    submit_blocks();
+    const bool may_sync = !sync_is_in_flight_;
+    const auto sync_is_due = [&] { return may_sync && (lacks_room() || (wants_sync_ && submitted_end_ >= sync_to_)); };
+    const auto cut_has_to_be_now = [&] {
+      return cut_is_due() && (sync_is_due() || (is_closing_ && submitted_end_ == position_));
+    };
+    if (!cut_has_to_be_now()) flush_current(may_sync && wants_sync_ ? std::max(flush_to_, sync_to_) : flush_to_);
+    if (cut_has_to_be_now()) submit_cut();
+    if (sync_is_due() && !cut_is_due()) submit_sync();
+  }
+
+  /// Whether a sync has to make room, where blocks stay until they are durable: before all the room is taken.
+  [[nodiscard]] bool lacks_room() const noexcept {
+    const bool is_short = wants_room_ || 2 * blocks_.size() >= max_blocks_ + 1;
+    return keeps_until_durable_ && is_short && returned_ != 0 && written_ > durable_;
+  }
+
+  void submit_blocks() noexcept {
+    while (submitted_ < blocks_.size() && in_flight() < most_in_flight_ && error_ == 0) {
+      write_block& its = blocks_[submitted_];
+      if (!its.request || !is_ready(its) || !submit_block(its)) return;
+    }
+  }
+
+  void flush_current(std::uint64_t goal) noexcept {
+    if (current_is_clean() || current_.sent >= goal || reserved_ != 0 || !current_.request || error_ != 0) return;
+    if (submitted_ != blocks_.size() || blocks_.size() >= max_blocks_ || in_flight() >= most_in_flight_) return;
+    if (!is_ready(current_)) return;
+    if (is_direct() && current_.end % file_.alignment() != 0) {
+      edge_.base = unit_of(current_.end);
+      edge_.known = file_.alignment();
+      std::memcpy(edge_.bytes.data(), current_.at(edge_.base), edge_.known);
+    }
+    push_current();
+    submit_blocks();
+  }
+
+  /// Whether the block has all bytes of the units that it writes. If not, it asks the file.
+  bool is_ready(write_block& its) noexcept {
+    if (!is_direct()) return true;
+    if (its.missing > its.base) {
+      submit_read(its.base);
+      return false;
+    }
+    if (its.padded == its.end || its.end % file_.alignment() == 0) return true;
+    const std::uint64_t base = unit_of(its.end);
+    const auto part = static_cast<std::size_t>(its.end - base);
+    const std::size_t rest = file_.alignment() - part;
+    if (edge_.base == base && edge_.known == file_.alignment()) {
+      std::memcpy(its.at(its.end), edge_.bytes.data() + part, rest);
+    } else if (old_.base == base && old_.known == file_.alignment()) {
+      std::memcpy(its.at(its.end), old_.bytes.data() + part, rest);
+    } else if (is_beyond_file(its.end)) {
+      std::memset(its.at(its.end), 0, rest);
+    } else {
+      submit_read(base);
+      return false;
+    }
+    its.padded = its.end;
+    return true;
+  }
+
+  /// Whether the file has nothing there. Takes notice if it has got longer elsewhere.
+  [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
+    if (offset < extent_) return false;
+    const std::uint64_t size = facts(file_.fd()).size;
+    if (size > physical_end_) extent_ = std::max(extent_, size);
+    return offset >= extent_;
+  }
+
+  // Submitting
+
+  /// A request for what has no data. Empty if none is to be had now.
+  asio_request get_for_control() noexcept {
+    try {
+      asio_request request = try_get();
+      lacks_request_ = !request;
+      // Those of the blocks that are here will do: what is in their buffers stays.
+      if (!request && outstanding_ == 0) {
+        if (has_current_ && current_.request) return std::move(current_.request);
+        for (std::size_t i = 0; i < returned_; ++i)
+          if (blocks_[i].request) return std::move(blocks_[i].request);
+      }
+      return request;
+    } catch (...) {
+      fail_by_exception();
+      return {};
+    }
+  }
+
+  /// The same way back.
+  void give_back(asio_request& request) noexcept {
+    const std::span<std::byte> buffer = request.buffer();
+    const auto is_of = [&](const write_block& its) {
+      return !its.request && its.bytes >= buffer.data() && its.bytes < buffer.data() + buffer.size();
+    };
+    if (has_current_ && is_of(current_)) {
+      current_.request = std::move(request);
+      return;
+    }
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+      if ((i >= returned_ && i < submitted_) || !is_of(blocks_[i])) continue;
+      blocks_[i].request = std::move(request);
+      return;
+    }
+  }
+
+  /// Returns false if the queue has not taken it; then the writer has failed.
+  bool submit_counted(asio_request&& request) noexcept {
+    try {
+      submit(std::move(request));
+      ++outstanding_;
+      return true;
+    } catch (...) {
+      fail_by_exception();
+      return false;
+    }
+  }
+
+  bool submit_block(write_block& its) noexcept {
+    const std::uint64_t from = is_direct() ? std::max(unit_of(its.sent), its.base) : its.sent;
+    const std::uint64_t to = end_of_unit(its.end);
+    try {
+      its.request.prepare_write(file_.fd(), static_cast<std::size_t>(to - from),
+                                file_.is_stream() ? current_position : from);
+      its.request.use_from(static_cast<std::size_t>(its.at(from) - its.request.buffer().data()));
+    } catch (...) {
+      fail_by_exception();
+      return false;
+    }
+    if (!submit_counted(std::move(its.request))) return false;
+    ++submitted_;
+    submitted_end_ = std::max(submitted_end_, its.end);
+    physical_end_ = std::max(physical_end_, to);
+    return true;
+  }
+
+  /// Reads the unit at `base`, unless a unit is being read.
+  void submit_read(std::uint64_t base) noexcept {
+    if (read_is_in_flight_) return;
+    asio_request request = get_for_read();
+    if (!request) {
+      wants_room_ = true;
+      return;
+    }
+    request.prepare_read(file_.fd(), file_.alignment(), base);
+    if (submit_counted(std::move(request))) read_is_in_flight_ = true;
+  }
+
+  /// A request whose buffer may be overwritten. Empty if none is to be had now.
+  asio_request get_for_read() noexcept {
+    try {
+      asio_request request = try_get();
+      lacks_request_ = !request;
+      return request;
+    } catch (...) {
+      fail_by_exception();
+      return {};
+    }
+  }
+
+  void submit_cut() noexcept {
+    if (in_flight() != 0 && !hurries_) return;
+    const std::uint64_t size = facts(file_.fd()).size;
+    if (size > physical_end_) extent_ = std::max(extent_, size);
+    if (!cut_is_due()) return;
+    asio_request request = get_for_control();
+    if (!request) return;
+    const std::uint64_t to = std::max(extent_, submitted_end_);
+    request.prepare_truncate(file_.fd(), to);
+    if (!submit_counted(std::move(request))) {
+      give_back(request);
+      return;
+    }
+    cut_from_ = std::exchange(physical_end_, to);
+  }
+
+  void submit_sync() noexcept {
+    asio_request request = get_for_control();
+    if (!request) return;
+    request.prepare_fdatasync(file_.fd());
+    if (!submit_counted(std::move(request))) {
+      give_back(request);
+      return;
+    }
+    sync_is_in_flight_ = true;
+    wants_room_ = false;
+    sync_target_ = submitted_end_;
+    wants_sync_ = wants_sync_ && sync_to_ > sync_target_;
+  }
+
+  // Taking back
+
+  void take_back(asio_request request) noexcept {
+    const int error = request.error().value();
+    switch (request.op()) {
+      case asio_op::read:
+        take_back_read(request, error);
+        break;
+      case asio_op::truncate:
+        if (error != 0) physical_end_ = std::max(physical_end_, cut_from_);
+        fail_unless_known(error, request);
+        break;
+      case asio_op::fdatasync:
+        take_back_sync(request, error);
+        break;
+      default:
+        take_back_block(std::move(request), error);
+        return;
+    }
+    if (request) give_back(request);
+    settle();
+  }
+
+  /// The failure of a request without data.
+  void fail_unless_known(int error, asio_request& request) noexcept {
+    if (error == 0 || is_rewinding_ || error_ != 0) return;
+    fail(error);
+    give_back(request);
+    if (request) failed_ = std::move(request);
+  }
+
+  void take_back_block(asio_request request, int error) noexcept {
+    write_block& its = blocks_[returned_++];
+    its.request = std::move(request);
+    if (!its.is_dropped && !is_rewinding_ && error_ == 0) {
+      if (error == 0) {
+        its.is_written = true;
+        its.sent = its.end;
+        written_ = std::max(written_, its.end);
+      } else {
+        const std::uint64_t from = file_.is_stream() ? its.sent : its.request.offset();
+        const std::uint64_t reached = std::min(from + its.request.bytes_transferred(), its.end);
+        written_ = std::max(written_, reached);
+        if (file_.is_stream()) its.sent = reached;
+        take_page_cache_or_fail(error);
+      }
+    }
+    settle();
+  }
+
+  void take_back_read(asio_request& request, int error) noexcept {
+    read_is_in_flight_ = false;
+    if (error != 0) {
+      if (is_rewinding_ || error_ != 0) return;
+      take_page_cache_or_fail(error);
+      if (error_ != 0) failed_ = std::move(request);
+      return;
+    }
+    if (!is_direct()) return;
+    old_.base = request.offset();
+    old_.known = file_.alignment();
+    const std::span<const std::byte> data = request.data();
+    std::memcpy(old_.bytes.data(), data.data(), data.size());
+    std::memset(old_.bytes.data() + data.size(), 0, old_.known - data.size());
+    const auto fill = [&](write_block& its) {
+      if (its.base != old_.base || its.missing <= its.base) return;
+      std::memcpy(its.bytes, old_.bytes.data(), static_cast<std::size_t>(its.missing - its.base));
+      its.missing = 0;
+    };
+    for (std::size_t i = submitted_; i < blocks_.size(); ++i) fill(blocks_[i]);
+    if (has_current_) fill(current_);
+  }
+
+  /// A transfer was refused. If that is because it was direct, all is submitted again, through the page cache.
+  void take_page_cache_or_fail(int error) noexcept {
+    try {
+      if (is_direct() && file_.takes_page_cache_after(error, true) && !is_holding_queue()) {
+        is_rewinding_ = true;
+        return;
+      }
+    } catch (...) {  // it must be direct
+    }
+    fail(error);
+  }
+
+  void take_back_sync(asio_request& request, int error) noexcept {
+    sync_is_in_flight_ = false;
+    if (error == 0) {
+      ++syncs_done_;
+      has_synced_ = true;
+      durable_ = std::max(durable_, std::min(sync_target_, written_));
+      return;
+    }
+    // A file that cannot be synced would not be the second time.
+    const bool is_wanted_again = error == ECANCELED || failure_log::may_have_lost_data(error);
+    sync_to_ = wants_sync_ ? std::max(sync_to_, sync_target_) : sync_target_;
+    wants_sync_ = is_wanted_again;
+    if (failure_log::may_have_lost_data(error)) sync_failed_ = error;
+    fail_unless_known(error, request);
+  }
+
+  /// Lets go of the blocks that need not be kept.
+  void settle() noexcept {
+    if (error_ == 0 && !is_rewinding_ && !is_closing_ && !has_current_ && !blocks_.empty() &&
+        returned_ == blocks_.size() && blocks_.back().is_written && !blocks_.back().is_dropped &&
+        blocks_.back().room() != 0) {
+      // It has room for more.
+      current_ = blocks_.pop_back();
+      current_.is_written = false;
+      has_current_ = true;
+      --returned_;
+      --submitted_;
+    }
+    let_go();
+  }
+
+  void let_go() noexcept {
+    while (returned_ != 0) {
+      const write_block& its = blocks_.front();
+      if (!its.is_dropped && !(its.is_written && (!keeps_until_durable_ || its.end <= durable_))) return;
+      blocks_.pop_front();
+      --returned_;
+      --submitted_;
+    }
+  }
+
+  /// Has all be submitted again that is not written, or not durable if a sync has failed. Nothing is with the queue.
+  void rewind() noexcept {
+    is_rewinding_ = false;
+    for (std::size_t left = blocks_.size(); left > 0; --left) {
+      write_block its = blocks_.pop_front();
+      if (!its.is_dropped) blocks_.push_back(std::move(its));
+    }
+    if (std::exchange(sync_failed_, 0) != 0) count_as_not_written();
+    std::size_t first = 0;
+    while (first < blocks_.size() && blocks_[first].is_written) ++first;
+    for (std::size_t i = first; i < blocks_.size(); ++i) {
+      blocks_[i].is_written = false;
+      if (!file_.is_stream()) blocks_[i].sent = blocks_[i].begin;
+    }
+    returned_ = submitted_ = first;
+    submitted_end_ = written_;
+  }
+
+  /// The kernel may have dropped what was written since the last sync that succeeded.
+  void count_as_not_written() noexcept {
+    const std::uint64_t kept = !blocks_.empty() ? blocks_.front().begin : has_current_ ? current_.begin : position_;
+    if (kept > durable_) {
+      lost_ = EIO;
+      wants_sync_ = false;
+      return;
+    }
+    want_flush(written_);
+    written_ = durable_;
+    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].is_written = false;
+    if (has_current_) current_.sent = current_.begin;
+  }
+
+  void release() noexcept {
+    blocks_ = {};
+    has_current_ = false;
+    current_ = {};
+    drop_reservation();
+    failed_ = {};
+  }
+
+  // The end
+
+  enum class delivery { done, nothing, not_here };
+
+  delivery deliver_one() noexcept {
+    try {
+      return deliver() ? delivery::done : delivery::nothing;
+    } catch (...) {
+      return delivery::not_here;  // inside a delivery, which must not wait for another
+    }
+  }
+
+  void finish_blocking() noexcept {
+    begin_close();
+    for (;;) {
+      pump();
+      if (error_ != 0 || is_clean()) return;
+      const delivery its = deliver_one();
+      if (its == delivery::done) continue;
+      if (its == delivery::not_here) finish_without_deliveries();
+      return;
+    }
+  }
+
+  /// Has everything be carried out, though the answers come later.
+  void finish_without_deliveries() noexcept {
+    try {
+      blocks_.reserve(1);
+      hurries_ = true;
+      max_blocks_ = most_in_flight_ = blocks_.size() + 1;
+      pump();
+      sync_queue();
+    } catch (...) {  // what is not carried out is reported later
+    }
+  }
+
+  /// Reports what is lost, if the program does not know.
+  void report_loss(bool may_terminate) noexcept {
+    const std::uint64_t kept = keeps_until_durable_ ? durable_ : written_;
+    if (is_closed_ || is_told_ || (error_ == 0 && kept >= position_ && is_clean())) return;
+    if (error_ == 0) error_ = ECANCELED;
+    bool is_reported = true;
+    bool has_reported = false;
+    const auto report_one = [&](write_block& its) {
+      if (its.is_dropped || its.is_written || its.end <= kept || !its.request) return;
+      const std::uint64_t from = std::max(its.begin, kept);
+      prepare_as_failed(its.request, its.at(from), static_cast<std::size_t>(its.end - from), from);
+      has_reported = true;
+      is_reported = report(its.request) && is_reported;
+    };
+    for (std::size_t i = 0; i < blocks_.size() && is_reported; ++i) report_one(blocks_[i]);
+    if (has_current_ && is_reported) report_one(current_);
+    if (failed_ && !has_reported) {
+      has_reported = true;
+      is_reported = report(failed_);
+    }
+    if (is_reported && has_reported) return;
+    std::fprintf(stderr, "asioq: a failure was not reported: writing %s: %s, from offset %llu on\n",
+                 name_of_file().c_str(), std::error_code(error_, std::system_category()).message().c_str(),
+                 static_cast<unsigned long long>(kept));
+    if (may_terminate && std::uncaught_exceptions() <= exceptions_before_) std::terminate();
+  }
+
+  void prepare_as_failed(asio_request& request, std::byte* bytes, std::size_t count, std::uint64_t from) noexcept {
+    request_record& record = request_access::record_of(request);
+    record.op = asio_op::write;
+    record.fd = file_.fd();
+    record.data = bytes;
+    record.length = count;
+    record.offset = file_.is_stream() ? current_position : from;
+    record.transferred = 0;
+    record.error = error_;
+  }
+
+  [[nodiscard]] std::string name_of_file() const { return file_.name(); }
+
+  stream_file file_;
+  bool keeps_until_durable_;        // constant
+  int exceptions_before_;           // constant: exceptions that were unwinding when the writer was made
+  std::size_t block_size_ = 0;      // constant: what a block has, but those that are adopted or reserved in
+  std::size_t max_blocks_ = 1;      // constant until the end
+  std::size_t most_in_flight_ = 1;  // constant until the end
+  request_home* home_ = nullptr;    // of the queue's requests, once it is known
+
+  block_ring blocks_;  // see above
+  std::size_t returned_ = 0;
+  std::size_t submitted_ = 0;
+  write_block current_;
+  bool has_current_ = false;
+  std::size_t outstanding_ = 0;  // requests that are with the queue, of all kinds
+
+  std::uint64_t position_;          // behind what is accepted
+  std::uint64_t written_;           // all before is with the kernel
+  std::uint64_t durable_;           // all before is durable
+  std::uint64_t submitted_end_;     // behind what has been submitted
+  std::uint64_t extent_;            // the file's size, without what this writer has written
+  std::uint64_t physical_end_ = 0;  // behind what this writer has written, padding included
+  std::uint64_t cut_from_ = 0;      // what that was before the cut that is in flight
+
+  unit_image edge_;  // the unit in which the last flush has ended
+  unit_image old_;   // a unit as it was read
+  unit_image mark_;  // the unit in which the turn has begun, if the block that has it was closed since
+  bool mark_is_due_ = false;
+  bool read_is_in_flight_ = false;
+
+  accepting_call* turn_ = nullptr;  // the call that accepts
+  std::uint64_t turn_start_ = 0;
+  std::size_t reserved_ = 0;  // bytes behind the current block's end, or aside, that the caller may be filling
+  bool reserved_aside_ = false;
+  asio_request aside_;
+  bool wants_room_ = false;     // a call waits for a block
+  bool lacks_request_ = false;  // the queue had no request the last time
+
+  std::uint64_t flush_to_;     // what is wanted to be with the kernel
+  bool wants_sync_ = false;    // a sync is to be submitted
+  std::uint64_t sync_to_ = 0;  // then: once this has been submitted
+  bool sync_is_in_flight_ = false;
+  std::uint64_t sync_target_ = 0;  // what it makes durable
+  std::uint64_t syncs_done_ = 0;
+  bool has_synced_ = false;
+
+  int error_ = 0;         // an errno value; nothing is submitted while it is set
+  bool is_told_ = false;  // the caller knows
+  int sync_failed_ = 0;   // a sync has failed, and may have lost data
+  int lost_ = 0;          // and they are not here any more
+  asio_request failed_;   // what has failed, if it is no block
+  bool is_rewinding_ = false;
+
+  bool is_closing_ = false;
+  bool is_closed_ = false;
+  bool may_submit_ = true;
+  bool hurries_ = false;       // the cut does not wait
+  bool is_abandoned_ = false;  // the writer is gone
+  bool is_orphan_ = false;     // and requests were still with the queue
+  bool is_serving_ = false;
+  bool is_in_finished_ = false;
+  waiting_calls calls_;
+};
+
+}  // namespace asioq::detail

@@ -1,0 +1,274 @@
+#pragma once
+
+/// @file
+/// A stream that writes a file.
+
+#include <asioq/detail/stream/stream_file.hpp>
+#include <asioq/detail/stream/waiter.hpp>
+#include <asioq/detail/stream/waiting_calls.hpp>
+#include <asioq/detail/stream/write_behind.hpp>
+#include <asioq/file.hpp>
+#include <asioq/file_facts.hpp>
+#include <asioq/options.hpp>
+#include <asioq/request.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace asioq {
+
+/// How long a writer keeps what it has accepted.
+enum class retention {
+  /// Until it is with the kernel. A failed sync may then have lost what was written since the last one that succeeded:
+  /// the kernel may have dropped it, and the writer does not have it either.
+  until_written,
+  /// Until a sync has made it durable. So `retry()` brings everything back after a failed sync, too. The writer starts
+  /// syncs by itself, before `max_behind` bytes are not durable.
+  until_durable
+};
+
+/// The options of a writer, in the order that designated initialisers need.
+struct writer_options {
+  /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
+  std::uint64_t offset = 0;
+  /// Whether to begin at the end that the file has now, wherever that is; `offset` does not matter then.
+  bool append = false;
+  /// How many bytes may be accepted and not yet written (or durable, if they are kept until then), besides the block
+  /// that is being filled. Rounded down to whole blocks, but at least one. > 0.
+  std::size_t max_behind = std::size_t{2} << 20U;
+  /// See `retention`.
+  retention keep = retention::until_written;
+};
+
+/// A part of what a writer has accepted and could not write: see `writer::rescue`.
+struct rescued_part {
+  std::uint64_t offset = 0;          ///< Where it belongs, in bytes from the start of the file.
+  std::span<const std::byte> bytes;  ///< What belongs there, in the buffer of `request`.
+  asio_request request;              ///< Keeps the bytes.
+};
+
+/// Writes a file from one byte to the next, in blocks that it writes behind the program's back through a queue.
+///
+/// It takes requests of the queue for its blocks, fills their buffers, and submits them as writes with a receiver. A
+/// block is as long as the queue's buffers, rounded down to the file's alignment. So it works on every executor, and
+/// shares the queue with other streams and with requests of the program.
+///
+/// **Three positions**, in bytes from the start of the file, each a prefix of the one before. Up to `position()` it has
+/// accepted what it was given. Up to `written_through()` that is with the kernel, which readers see. Up to
+/// `durable_through()` a sync has made it durable. What was in the file before the place where the writer began counts
+/// as durable.
+///
+/// **Direct files.** Any position and any length will do. A flush inside a unit of the file's alignment writes the
+/// whole unit: with zeros behind the end of the file, else with what the file has there, which it reads first. It goes
+/// on in a copy of the unit, and writes it again later. The zeros are cut off by a truncate in the order of the queue,
+/// before each sync and in `close()`. Between them the file may be longer than it should be, by less than the
+/// alignment. While a writer is open, nothing else may write to the unit in which its position is. A file that has got
+/// longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on
+/// through the page cache.
+///
+/// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
+/// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
+/// covers what has been submitted by then. A change of the file's size is covered, the name of a new file is not: that
+/// needs an fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
+///
+/// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
+/// calls throw `std::system_error`, and `error()` tells why. It keeps all that is not written (or not durable, with
+/// `retention::until_durable`). Deal with the cause, then call `retry()`, or take the data with `rescue()`. Requests
+/// that were cancelled, by `cancel()` of the queue or by `failure_policy::hold`, are such failures.
+///
+/// **A failed sync** may have lost what was written since the last one that succeeded, since the kernel may drop what
+/// it could not write. With `retention::until_durable`, `retry()` writes all of that again. With
+/// `retention::until_written` it cannot, unless it has it all by chance. The writer then goes on to write, but every
+/// later sync of it fails (`std::errc::io_error`), and `durable_through()` stays where it is.
+///
+/// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
+/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
+/// wait. Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The queue resumes the
+/// coroutine inside a call that delivers, or one that waits. It may destroy the writer then. Any number of coroutines
+/// may use a writer, and await it at the same time. What one of them writes in one call stays in one piece. A suspended
+/// coroutine may be destroyed; what its call was to write is not accepted then.
+///
+/// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
+/// does, and waits for it, inside a delivery as well. If that fails, or if a failure has been told to nobody so far, it
+/// reports that as the queue's destructor does: it calls `queue_options::on_lost_failure` with each request that was
+/// not written, or prints a message and calls `std::terminate()`. It only prints while an exception that began after
+/// the writer was made is unwinding.
+///
+/// **Threads.** As the queue's: one owner.
+///
+/// **Allocations.** The constructor allocates. After it only the queue does, for requests that it has not made before,
+/// and the list of blocks, until it is as long as it ever will be.
+template <class Queue>
+class writer {
+  using core = detail::write_behind;
+
+ public:
+  /// Writes the file from `options.offset` on, or from its end. Throws `std::invalid_argument` if the file is closed,
+  /// if the queue's `buffer_size` is less than the file's alignment, if `max_behind` is 0, or if the descriptor has
+  /// O_APPEND; and `std::bad_alloc`. For a size that is right, what the queue still has to write must have finished.
+  /// The file may go over to the page cache (see `file`).
+  explicit writer(Queue& queue, const file& its, writer_options options = {})
+      : writer(queue, detail::stream_file(queue, its), options) {}
+  /// The same for a descriptor. What has no offsets, such as a pipe, is written at its own position, a block at a time.
+  explicit writer(Queue& queue, int fd, writer_options options = {})
+      : writer(queue, detail::stream_file(queue, fd), options) {}
+  /// The file has to outlive the writer.
+  explicit writer(Queue& queue, file&& its, writer_options options = {}) = delete;
+
+  writer(const writer&) = delete;
+  writer& operator=(const writer&) = delete;
+
+  /// See "Lifetime".
+  ~writer() { core_->end(); }
+
+  /// Accepts a copy of all bytes, any number of them. Waits while `max_behind` bytes are unwritten. If it throws, it
+  /// has accepted nothing: the position is where it was. What the file has from there on is not certain then.
+  void write(std::span<const std::byte> bytes) {
+    if (!core_->write_at_once(bytes)) run<core::write_call>(bytes);
+  }
+
+  /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
+  /// is not const. Throws `std::invalid_argument` if `count` exceeds a block.
+  ///
+  /// The room is in the buffer that will be written, and what does not fit into the current block begins another one.
+  /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block
+  /// is copied by `commit`.
+  [[nodiscard]] std::span<std::byte> reserve(std::size_t count) { return run<core::reserve_call>(count); }
+  /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is
+  /// more than was reserved, and accepts nothing if the writer has failed meanwhile.
+  void commit(std::size_t count) { core_->commit(count); }
+  /// Accepts the `data()` of a request, such as a block that `reader::take()` gives, and takes the request. If it
+  /// throws, the caller keeps it. An empty handle has no data.
+  ///
+  /// The data are written from the buffer they are in, if that is one of this queue's. In a direct file the position
+  /// and the place in the buffer have to be multiples of the alignment, too. Otherwise they are copied, and so are some
+  /// few bytes that fit into the current block.
+  void put(asio_request&& block) { run<core::put_call>(block); }
+
+  /// Has all that was accepted be written, as soon as there is room for that behind what is in flight. Does not wait.
+  void start_flush() { core_->start_flush(); }
+  /// Returns when all that was accepted is with the kernel. Going on afterwards costs nothing but writing the last unit
+  /// of a direct file again.
+  void flush() { run<core::flush_call>(); }
+  /// Has all that was accepted be made durable. Does not wait. See "Durable".
+  void start_sync() { core_->start_sync(); }
+  /// Returns when all that was accepted is durable, and the file has its true size.
+  void sync() { run<core::sync_call>(); }
+  /// Returns when all that was accepted is written, all syncs that were asked for have ended, and the file has its true
+  /// size. The writer accepts nothing more, and has no request of the queue. It leaves the descriptor open. If it
+  /// throws, the writer is open, and keeps what it has: `retry()`, then `close()` again. Without effect if it is
+  /// closed.
+  void close() { run<core::close_call>(); }
+
+  /// Where the next byte goes.
+  [[nodiscard]] std::uint64_t position() const noexcept { return core_->position(); }
+  /// All that was accepted before this is with the kernel. It goes back if a failed sync makes `retry()` write again.
+  [[nodiscard]] std::uint64_t written_through() const noexcept { return core_->written_through(); }
+  /// All that was accepted before this is durable.
+  [[nodiscard]] std::uint64_t durable_through() const noexcept { return core_->durable_through(); }
+
+  /// Why the writer accepts nothing; empty if it does. Asking counts as having been told.
+  [[nodiscard]] std::error_code error() const noexcept { return core_->tell_error(); }
+  /// Submits all that is not written again, in order, and accepts again. After a failed sync that includes what is not
+  /// durable, if the writer still has it. Without effect if nothing has failed. Does not wait, and says nothing about
+  /// how it goes: the next call does, or `error()`.
+  ///
+  /// It calls `resume()` of the queue, which concerns the whole queue: held requests of others run again, and a sync of
+  /// this file asks the kernel again. So if several writers write one file through one queue, and a sync has failed,
+  /// have each of them write again before any of them syncs.
+  void retry() { core_->retry(); }
+
+  /// Hands out all that is not written (or not durable, with `retention::until_durable`), for another file, in order
+  /// and without gaps. Waits until nothing of it is with the queue. The writer is closed then, and does not cut its
+  /// file. Allocates the vector.
+  [[nodiscard]] std::vector<rescued_part> rescue() {
+    while (core_->is_with_queue() && queue_->run_one() != 0) {
+    }
+    std::vector<rescued_part> parts;
+    parts.reserve(core_->parts());
+    core_->hand_out([&](std::uint64_t offset, std::span<const std::byte> bytes, asio_request&& request) {
+      parts.push_back({offset, bytes, std::move(request)});
+    });
+    return parts;
+  }
+
+  /// `co_await` does what `write` does. The bytes must stay until it is through.
+  [[nodiscard]] auto async_write(std::span<const std::byte> bytes) { return awaitable<core::write_call>(bytes); }
+  /// `co_await` gives what `reserve` returns.
+  [[nodiscard]] auto async_reserve(std::size_t count) { return awaitable<core::reserve_call>(count); }
+  /// `co_await` does what `put` does. The handle must stay until it is through.
+  [[nodiscard]] auto async_put(asio_request&& block) { return awaitable<core::put_call>(block); }
+  /// `co_await` does what `flush` does.
+  [[nodiscard]] auto async_flush() { return awaitable<core::flush_call>(); }
+  /// `co_await` does what `sync` does. Coroutines that await at the same time share a sync.
+  [[nodiscard]] auto async_sync() { return awaitable<core::sync_call>(); }
+  /// `co_await` does what `close` does.
+  [[nodiscard]] auto async_close() { return awaitable<core::close_call>(); }
+
+ private:
+  /// The core, on a queue of this type.
+  class core_on_queue final : public core {
+   public:
+    core_on_queue(Queue& queue, detail::stream_file its, const settings& how)
+        : core(std::move(its), how), queue_(queue) {}
+
+   private:
+    asio_request try_get() override { return queue_.try_get(); }
+    void submit(asio_request&& request) override { queue_.submit(std::move(request), *this); }
+    bool deliver() override { return queue_.run_one() != 0; }
+    void resume_queue() override { queue_.resume(); }
+    void sync_queue() override { queue_.sync(); }
+    [[nodiscard]] bool is_holding_queue() const noexcept override {
+      return queue_.options().on_failure == failure_policy::hold;
+    }
+    [[nodiscard]] file_facts facts(int fd) const noexcept override {
+      return detail::stream_facts(queue_.get_executor(), fd);
+    }
+    bool report(asio_request& request) override {
+      if (!queue_.options().on_lost_failure) return false;
+      queue_.options().on_lost_failure(request);
+      return true;
+    }
+
+    Queue& queue_;
+  };
+
+  writer(Queue& queue, detail::stream_file its, const writer_options& options)
+      : queue_(&queue),
+        core_(new core_on_queue(queue, its,
+                                {.start = options.append ? its.facts().size : options.offset,
+                                 .max_behind = options.max_behind,
+                                 .keeps_until_durable = options.keep == retention::until_durable})) {}
+
+  /// The blocking form of a call.
+  template <class Call, class... Arguments>
+  decltype(auto) run(Arguments&&... arguments) {
+    Call call(*core_, std::forward<Arguments>(arguments)...);
+    if (!call.goes_on()) wait_for(call);
+    return call.result();
+  }
+
+  template <class Call>
+  [[gnu::noinline]] void wait_for(Call& call) {
+    do {
+      if (queue_->run_one() != 0) continue;
+      // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
+      static_cast<void>(queue_->get());
+    } while (!call.goes_on());
+    core_->serve();
+  }
+
+  template <class Call, class... Arguments>
+  [[nodiscard]] auto awaitable(Arguments&&... arguments) {
+    return detail::shared_awaitable<Call>(core_->calls(), *core_, std::forward<Arguments>(arguments)...);
+  }
+
+  Queue* queue_;
+  core* core_;  // deletes itself
+};
+
+}  // namespace asioq
