@@ -15,7 +15,8 @@ void add_queue_cost(table& rows);                              // queue_cost.cpp
 void add_overlaps(table& rows, const test_file& file);         // overlap.cpp
 void add_completions(table& rows, const test_file& file, const test_file& cached_file);           // completions.cpp
 void add_adjacent(table& rows, const test_file& file);                                            // adjacent.cpp
+void add_streams(table& rows, const test_file& file);                                             // streams.cpp
 void add_memory(table& rows);                                                                     // memory.cpp
-void add_programs(table& rows, const std::filesystem::path& folder, std::uint64_t size_to_copy);  // programs.cpp
+void add_programs(table& rows, const std::filesystem::path& folder, std::uint64_t size_of_file);  // programs.cpp
 
 }  // namespace bench

@@ -23,7 +23,7 @@ constexpr std::uint64_t mebibyte = 1 << 20;
 struct mode {
   bench::effort effort;
   std::uint64_t file_size;
-  std::uint64_t size_to_copy;
+  std::uint64_t size_of_given_file;
 };
 
 std::map<std::string, mode> modes() {
@@ -49,7 +49,7 @@ int main(int argc, char** argv) try {
     std::fputs("usage: benchmarks [smoke|quick|full] [MARKDOWN [VALUES]] [--benchmark_filter=REGEX]\n", stderr);
     return 2;
   }
-  const auto& [effort, file_size, size_to_copy] = chosen->second;
+  const auto& [effort, file_size, size_of_given_file] = chosen->second;
   const std::string folder = from_environment("ASIOQ_BENCHMARK_DIR", ".");
   const std::string size = from_environment("ASIOQ_BENCHMARK_MIB", std::to_string(file_size / mebibyte));
 
@@ -62,8 +62,9 @@ int main(int argc, char** argv) try {
   bench::add_overlaps(rows, file);
   bench::add_completions(rows, file, cached_file);
   bench::add_adjacent(rows, file);
+  bench::add_streams(rows, file);
   bench::add_memory(rows);
-  bench::add_programs(rows, folder, size_to_copy);
+  bench::add_programs(rows, folder, size_of_given_file);
   return rows.measure(argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "") > 0 ? 0 : 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "benchmarks: %s\n", error.what());

@@ -5,6 +5,7 @@
 #include <asioq/uring.hpp>
 
 #include <cstddef>
+#include <memory>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -39,12 +40,12 @@ struct ring {
 };
 
 /// A queue on one of the above.
-template <class Place>
+template <class Place, class Allocator = std::allocator<std::byte>>
 struct queue_on {
   explicit queue_on(const asioq::queue_options& options) : queue(place.executor(), options) {}
 
   Place place;
-  asioq::basic_asio_queue<typename Place::executor_type> queue;
+  asioq::basic_asio_queue<typename Place::executor_type, Allocator> queue;
 };
 
 /// Throws unless everything was transferred.

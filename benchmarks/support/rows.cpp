@@ -171,14 +171,15 @@ void table::add(const figure& shown, const row& its, const maker& subject, const
     const std::unique_ptr<worker> ours = subject();
     subject_first = !subject_first;
     while (state.KeepRunningBatch(count)) {
+      std::vector<bool> turns{subject_first, !subject_first};
+      if (its.in_turns) turns.insert(turns.end(), {!subject_first, subject_first});
       double our_time = 0;
       double their_time = 0;
-      if (subject_first) our_time = ours->time(requests);
-      their_time = theirs->time(requests);
-      if (!subject_first) our_time = ours->time(requests);
+      for (const bool is_ours : turns) (is_ours ? our_time : their_time) += (is_ours ? ours : theirs)->time(requests);
       state.SetIterationTime(our_time + their_time);
-      our_time /= static_cast<double>(requests);
-      their_time /= static_cast<double>(requests);
+      const double each = static_cast<double>(requests * turns.size()) / 2;
+      our_time /= each;
+      their_time /= each;
       state.counters["row"] = static_cast<double>(index);
       state.counters["figure"] = shown.of(our_time, their_time);
       state.counters["subject_ns"] = our_time * 1e9;
@@ -189,7 +190,7 @@ void table::add(const figure& shown, const row& its, const maker& subject, const
   registered->UseManualTime()->Unit(benchmark::kNanosecond);
   if (its.requests != 0) {
     registered->Iterations(static_cast<benchmark::IterationCount>(its.requests));
-    registered->Repetitions(static_cast<int>(effort_.pairs_of_fixed));
+    registered->Repetitions(static_cast<int>(std::min(effort_.pairs_of_fixed, its.most_pairs)));
   } else {
     registered->MinTime(effort_.seconds)->Repetitions(static_cast<int>(effort_.pairs));
   }

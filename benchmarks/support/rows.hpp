@@ -4,6 +4,9 @@
 // and by the subject, one right after the other, first the one and in the next pair the other. What disturbs the
 // machine for longer than a pair disturbs both. A row shows the median of its pairs. Google Benchmark finds out how
 // many requests make a pair long enough to be measured, and repeats the pairs.
+//
+// A disk that rations what it gives has more for the party that comes first. In a row that is `in_turns` both come
+// first and both come last within one pair: A, B, B, A.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +40,9 @@ struct row {
   std::optional<double> goal = {};
   bool on_one_core = false;          ///< both of the pair
   bool beside_busy_threads = false;  ///< one on each processor
-  std::size_t requests = 0;  ///< in each pair, if it is not for Google Benchmark to find out; such pairs are fewer
+  std::size_t requests = 0;      ///< in each pair, if it is not for Google Benchmark to find out; such pairs are fewer
+  std::size_t most_pairs = 100;  ///< for pairs that take long
+  bool in_turns = false;         ///< each of the pair twice, with as many requests each time
 };
 
 /// How long to measure.

@@ -42,6 +42,8 @@ test_file::~test_file() {
   if (direct_ >= 0) ::close(direct_);
 }
 
+std::string test_file::name() const { return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(cached_); }
+
 void test_file::find_out_direct() {
   struct statfs system{};
   if (::fstatfs(direct_, &system) == 0 && system.f_type == TMPFS_MAGIC) {

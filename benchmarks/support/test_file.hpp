@@ -16,6 +16,8 @@ class test_file {
   ~test_file();
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// By which any program can open it, as long as this one runs.
+  [[nodiscard]] std::string name() const;
   /// Through the page cache.
   [[nodiscard]] int cached() const { return cached_; }
   /// With O_DIRECT, if `why_not_direct()` is empty.
