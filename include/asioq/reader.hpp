@@ -38,7 +38,7 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
  public:
   /// Reading `length` bytes at `offset` of the file with this name failed with `code`.
   read_error(std::error_code code, const std::string& name, std::uint64_t offset, std::size_t length)
-      : std::system_error(code, "asioq: reading " + detail::name_of_place(length, offset) + " of " + name),
+      : std::system_error(code, "asioq: reading " + place(offset, length) + " of " + name),
         offset_(offset),
         length_(length) {}
 
@@ -48,6 +48,10 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
  private:
+  static std::string place(std::uint64_t offset, std::size_t length) {
+    return length != 0 ? detail::name_of_place(length, offset) : "at offset " + std::to_string(offset);
+  }
+
   std::uint64_t offset_;
   std::size_t length_;
 };
@@ -62,7 +66,7 @@ struct reader_options {
   /// How many bytes to read at most. The reader then is at its end, as at the end of the file.
   std::uint64_t length = std::numeric_limits<std::uint64_t>::max();
   /// How many bytes to read ahead at most, beyond the block that the program has or wants. It is rounded down to whole
-  /// buffers of the queue, at most 1024 of them. 0 means to read nothing before it is asked for.
+  /// buffers of the queue, but at least one, and at most 1024 of them. 0 means to read nothing before it is asked for.
   std::size_t max_ahead = std::size_t{2} << 20U;
 };
 
@@ -301,7 +305,8 @@ class reader final : private completion {
 
   /// In blocks.
   [[nodiscard]] std::size_t most_ahead(const reader_options& options) const noexcept {
-    return file_.is_stream() ? 0 : std::min<std::size_t>(options.max_ahead / file_.block_size(), 1024);
+    if (file_.is_stream() || options.max_ahead == 0) return 0;
+    return std::clamp<std::size_t>(options.max_ahead / file_.block_size(), 1, 1024);
   }
 
   /// Requests of all blocks and of as many discarded ones.

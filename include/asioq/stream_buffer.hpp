@@ -1,9 +1,10 @@
 #pragma once
 
 /// @file
-/// A reader as a buffer of the standard library's streams.
+/// A reader and a writer as buffers of the standard library's streams.
 
 #include <asioq/reader.hpp>
+#include <asioq/writer.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +83,54 @@ class reader_buf final : public std::streambuf {
   }
 
   reader<Queue>& source_;
+};
+
+/// Lets `std::ostream`, and so `operator<<`, write to a writer:
+/// `asioq::writer_buf buffer{sink}; std::ostream out{&buffer};`.
+///
+/// It has no buffer of its own, since the writer's block is one. So what the stream was given the writer has accepted
+/// at once, `tellp()` is the writer's position, and the program may call the writer as well. Flushing the stream is
+/// `flush()` of the writer: `std::endl` in a loop writes each line by itself. It makes nothing durable, and does not
+/// close the writer.
+///
+/// What the writer throws sets `badbit` in the stream, or comes out of the stream's calls if its `exceptions()` have
+/// that bit. Nothing of the call was accepted then. The stream goes on after `retry()` of the writer and `clear()`. It
+/// cannot seek. The writer must outlive it. It allocates nothing itself.
+template <class Queue>
+class writer_buf final : public std::streambuf {
+ public:
+  /// Begins where the writer is.
+  explicit writer_buf(writer<Queue>& sink) : sink_(sink) {}
+
+ protected:
+  /// Gives the writer one character.
+  int_type overflow(int_type value) override {
+    if (traits_type::eq_int_type(value, traits_type::eof())) return traits_type::not_eof(value);
+    const char one = traits_type::to_char_type(value);
+    sink_.write(std::as_bytes(std::span(&one, 1)));
+    return value;
+  }
+
+  /// Gives the writer some characters.
+  std::streamsize xsputn(const char* text, std::streamsize count) override {
+    sink_.write(std::as_bytes(std::span(text, static_cast<std::size_t>(count))));
+    return count;
+  }
+
+  /// Returns when all that the writer has accepted is with the kernel.
+  int sync() override {
+    sink_.flush();
+    return 0;
+  }
+
+  /// Tells where the writer is, and goes nowhere.
+  pos_type seekoff(off_type offset, std::ios_base::seekdir from, std::ios_base::openmode which) override {
+    if ((which & std::ios_base::out) == 0 || from != std::ios_base::cur || offset != 0) return {off_type(-1)};
+    return {static_cast<off_type>(sink_.position())};
+  }
+
+ private:
+  writer<Queue>& sink_;
 };
 
 }  // namespace asioq

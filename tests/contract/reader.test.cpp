@@ -1287,3 +1287,28 @@ TEST_CASE("a receiver may use a reader as far as it need not wait", "[reader]") 
     CHECK((rest_of(source) == text.substr(1024)));
   });
 }
+
+TEST_CASE("a reader reads ahead though its blocks are larger than max_ahead", "[reader]") {
+  pumped_sink sink_of_tasks;
+  const descriptor its = temp_file_with(std::string(10 * std::size_t{4096}, 'x'));
+  asioq::basic_asio_queue<custom_executor> queue{custom_executor{&sink_of_tasks}, {.buffer_size = 4096}};
+  reader source{queue, its.get(), {.max_ahead = 1}};
+  CHECK(source.next().size() == 4096);
+  CHECK(queue.running_requests() == 1);
+  reader other{queue, its.get(), {.max_ahead = 0}};
+  CHECK(other.next().size() == 4096);
+  CHECK(queue.running_requests() == 0);
+}
+
+TEST_CASE("what a read_error says names the file and the place", "[reader]") {
+  asioq::asio_queue queue{{.buffer_size = 4096}};
+  const asioq::file folder = asioq::file::open_for_reading("/tmp", asioq::direct_io::off);
+  reader source{queue, folder};
+  std::string what;
+  try {
+    static_cast<void>(source.next());
+  } catch (const asioq::read_error& error) {
+    what = error.what();
+  }
+  CHECK(what.find("reading at offset 0 of /tmp: ") != std::string::npos);
+}

@@ -1,11 +1,15 @@
 #include <asioq/asioq.hpp>
 #include <asioq/testing/simulated_disk.hpp>
 
+#include <iomanip>
 #include <istream>
 #include <iterator>
 #include <optional>
+#include <ostream>
+#include <span>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catch.hpp"
@@ -157,4 +161,57 @@ TEST_CASE("an error of a reader makes its stream bad, and the stream can go on b
   in.exceptions(std::ios::badbit);
   in.seekg(600);
   CHECK_THROWS_AS(in.get(), asioq::read_error);
+}
+
+TEST_CASE("operator<< writes a file, also past the page cache", "[stream_buffer]") {
+  on_every_executor([](const auto& world) {
+    std::optional<descriptor> direct = direct_file();
+    if (!direct) WARN(no_direct_io);
+    const descriptor plain = direct ? reopen(*direct, O_RDWR) : temp_file();
+    const asioq::file its = asioq::file::create("/proc/self/fd/" + std::to_string(plain.get()));
+    auto queue = world.queue({.buffer_size = 4096});
+    asioq::writer sink{queue, its};
+    asioq::writer_buf buffer{sink};
+    std::ostream out{&buffer};
+    std::ostringstream expected;
+    for (std::ostream* one : {&out, static_cast<std::ostream*>(&expected)})
+      for (int i = 0; i < 2000; ++i)
+        *one << "line " << i << std::setw(i % 17) << 'x' << '\n' << (i % 500 ? "" : pattern(5000));
+    CHECK(out.good());
+    CHECK(out.tellp() == static_cast<std::streamoff>(expected.str().size()));
+    sink.write(std::as_bytes(std::span(std::string_view("not by the stream"))));
+    expected << "not by the stream";
+    out << std::flush;
+    CHECK(sink.written_through() == expected.str().size());
+    CHECK(contents(plain).substr(0, expected.str().size()) == expected.str());
+    out << "the end";
+    sink.close();
+    CHECK(contents(plain) == expected.str() + "the end");
+    CHECK(buffer.pubseekoff(0, std::ios::beg, std::ios::out) == std::streampos(-1));
+    CHECK(buffer.pubseekoff(0, std::ios::cur, std::ios::in) == std::streampos(-1));
+  });
+}
+
+TEST_CASE("a failure of a writer makes its stream bad, and after retry() it goes on", "[stream_buffer]") {
+  asioq::testing::simulated_disk disk{{.seed = run_seed()}};
+  asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(), {.buffer_size = 512}};
+  asioq::writer sink{queue, disk.open("data")};
+  asioq::writer_buf buffer{sink};
+  std::ostream out{&buffer};
+  disk.fail_next(asioq::asio_op::write, std::errc::no_space_on_device);
+  out << "one" << std::flush;
+  CHECK(out.bad());
+  out.clear();
+  out << "two";
+  CHECK(out.bad());
+  CHECK(sink.position() == 3);
+  sink.retry();
+  out.clear();
+  out << "two" << std::flush;
+  CHECK(out.good());
+  CHECK(text_of(disk.contents("data")) == "onetwo");
+  disk.fail_next(asioq::asio_op::write, std::errc::no_space_on_device);
+  out.exceptions(std::ios::badbit);
+  CHECK_THROWS_AS(out << "three" << std::flush, std::system_error);
+  sink.retry();
 }
