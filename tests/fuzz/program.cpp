@@ -14,6 +14,7 @@
 #include <deque>
 #include <exception>
 #include <limits>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -89,8 +90,10 @@ struct slot {
   std::optional<filters> around;
   std::unique_ptr<fuzzed_queue> owned;
   fuzzed_queue* queue = nullptr;  // also while the queue is being destroyed
+  int native_handle = -1;         // once the program has asked for it
   std::vector<std::unique_ptr<talk>> talks;
   std::uint64_t delivered = 0;  // to receivers and coroutines, or lost by these
+  std::uint64_t deliverable_below = std::numeric_limits<std::uint64_t>::max();  // by the call that delivers now
   bool is_closing = false;
   bool keeps_lost = false;
   bool is_strict = false;
@@ -163,6 +166,7 @@ class fuzz_run {
     note_power_cuts();
     const submission done = its.model.came_back(request, true);
     ++its.delivered;
+    must(done.sequence < its.deliverable_below, "poll() delivers what was submitted after it had been called");
     act(its, std::move(request), done.action);
   }
 
@@ -226,6 +230,7 @@ class fuzz_run {
     try {
       call(*its, choice - 31);
     } catch (const refusal&) {
+      its->deliverable_below = std::numeric_limits<std::uint64_t>::max();
       must(its->around->error() == ENOMEM, "a call throws what the executor has not thrown");
     }
   }
@@ -245,7 +250,9 @@ class fuzz_run {
       case 5:
       case 6: {
         const std::uint64_t before = its.delivered;
+        its.deliverable_below = its.model.submitted();
         const std::size_t count = its.queue->poll();
+        its.deliverable_below = std::numeric_limits<std::uint64_t>::max();
         note("poll: %zu", count);
         return check_count(its, before, count);
       }
@@ -308,6 +315,8 @@ class fuzz_run {
                                                       .short_transfers = flaws % 8 >= 4 ? 0.5 : 0.125});
     for (const int error : possible_) its->model.may_fail_with(error);
     its->model.may_fail_with(its->around->error());
+    its->model.counts_planned(planned_);
+    if (has_bad_sectors_) its->model.meets_bad_sectors();
     settle_numbers();
     for (std::size_t k = 0; k < 4; ++k) {
       modelled_file& file = files_[number * 2 + k / 3];
@@ -346,6 +355,7 @@ class fuzz_run {
         on.is_open = true;
         on.is_to_be_closed = false;
         on.position = 0;
+        on.has_position = true;
       }
     }
   }
@@ -554,6 +564,8 @@ class fuzz_run {
         else
           request.prepare_close(on.fd);
     }
+    must(request.data().data() == request.buffer().data() && !request.error() && request.bytes_transferred() == 0,
+         "a request is prepared anew, and something of the old one is left");
     if (asioq::traits_of(request.op()).transfers && bytes_.chance(4))
       request.use_from(bytes_.below(request.buffer().size() - length + 1));
     request.set_user_data(bytes_.chance(2) ? &its : nullptr);
@@ -868,9 +880,11 @@ class fuzz_run {
     its.queue->cancel();
   }
 
-  /// Where the descriptor is not readable, a call finds nothing.
+  /// Where the descriptor is not readable, a call finds nothing. It is valid once it has been asked for, and another
+  /// queue may have changed what there is since.
   void check_readiness(slot& its) {
-    pollfd its_descriptor{.fd = its.queue->native_handle(), .events = POLLIN, .revents = 0};
+    if (its.native_handle < 0) its.native_handle = its.queue->native_handle();
+    pollfd its_descriptor{.fd = its.native_handle, .events = POLLIN, .revents = 0};
     must(::poll(&its_descriptor, 1, 0) >= 0, "poll(2) fails");
     const bool is_readable = (its_descriptor.revents & POLLIN) != 0;
     note("the descriptor is %sreadable", is_readable ? "" : "not ");
@@ -974,7 +988,7 @@ class fuzz_run {
         case 6:
           return is_refused([&] { request.prepare_allocate(fd, std::numeric_limits<std::size_t>::max(), 1); });
         case 7:
-          return is_refused([&] { request.use_from(room + 1); });
+          return is_refused([&] { request.use_from(room - request.length() + 1); });
         case 8:
           return is_refused([&] { request.prepare_close(-1); });
         case 9:
@@ -1055,6 +1069,7 @@ class fuzz_run {
                              std::errc::file_too_large, std::errc::read_only_file_system};
     const std::errc error = all[bytes_.below(all.size())];
     may_fail_with(static_cast<int>(error));
+    ++planned_[static_cast<int>(error)];
     return error;
   }
 
@@ -1084,6 +1099,9 @@ class fuzz_run {
     bad.writes = manner != 1;
     if (manner == 3) bad.error = std::errc::no_message_available;
     may_fail_with(static_cast<int>(bad.error));
+    has_bad_sectors_ = true;
+    for (const std::shared_ptr<slot>& its : slots_)
+      if (its) its->model.meets_bad_sectors();
     note("bad sector of %s at %zu", bad.file.c_str(), static_cast<std::size_t>(bad.offset));
     disk_.add(std::move(bad));
   }
@@ -1097,15 +1115,17 @@ class fuzz_run {
   friend struct slot;
 
   byte_source bytes_;
-  std::vector<int> possible_;      // errors that may come
-  asioq_test::memory_log memory_;  // outlives the handles
-  simulated_disk disk_;            // outlives the queues
+  std::vector<int> possible_;           // errors that may come
+  std::map<int, std::size_t> planned_;  // how often each has been planned
+  asioq_test::memory_log memory_;       // outlives the handles
+  simulated_disk disk_;                 // outlives the queues
   std::deque<modelled_file> files_;
   modelled_file shared_;
   int shared_fd_ = -1;
   std::array<std::shared_ptr<slot>, slots> slots_;
   std::vector<held> handles_;
   std::size_t power_cuts_ = 0;
+  bool has_bad_sectors_ = false;  // or has had
   std::size_t chains_left_ = 64;
   std::size_t writes_ = 0;
   int next_number_ = 0;

@@ -266,13 +266,15 @@ void queue_model::follow(submission& its) {
   take_in_resumes(its.sequence);
   if (!its.is_known) {
     may_hold_ = may_hold_ || holds_;
-    if (its.op != asio_op::read || its.at_position()) on.file->is_unknown = true;
+    if (its.op != asio_op::read) on.file->is_unknown = true;
+    if (its.at_position()) on.has_position = false;
     return;
   }
   follow_order(its);
   const bool is_cancelled = its.error == ECANCELED;
   const bool has_begun = !is_cancelled || its.transferred > 0;
-  if (asioq::traits_of(its.op).is_sync && has_begun) follow_sync(its, on);
+  const bool inherits = asioq::traits_of(its.op).is_sync && has_begun && follow_sync(its, on);
+  if (!inherits && !its.met_power_cut) take_planned(its);
   if (its.error != 0) failed_.push_back(its.sequence);
   // Under hold, what an older failure concerns has not begun: so it is a failure of its own.
   if (its.error != 0 && has_begun && holds_) failures_.push_back({its.sequence, nullptr, its.error});
@@ -305,21 +307,30 @@ void queue_model::follow_order(const submission& its) {
   must(its.transferred == 0, "a request that is held has transferred something");
 }
 
-/// It may inherit the failure of an older one.
-void queue_model::follow_sync(const submission& its, const modelled_descriptor& on) {
+/// These errors come from a plan only, so there are no more of them than were planned.
+void queue_model::take_planned(const submission& its) {
+  if (its.error != EFBIG && its.error != EROFS) return;
+  std::size_t& left = (*planned_)[its.error];
+  must(left > 0, "an error has come more often than it was made");
+  --left;
+}
+
+/// Returns whether it inherits the failure of an older one.
+bool queue_model::follow_sync(const submission& its, const modelled_descriptor& on) {
   const modelled_file* const file = on.is_open && !its.met_power_cut ? on.file : nullptr;
   const auto inherited = std::ranges::find_if(
       failed_syncs_, [&](const failure& other) { return other.file == file && concerns(other, its.sequence); });
   if (inherited != failed_syncs_.end()) {
     // What means nothing is a file like any other to the queue, and after a power cut the fuzzer cannot know which.
     if (file != nullptr) must(its.error == inherited->error, "a failed sync has not lasted");
-    if (its.error == inherited->error) return;
+    if (its.error == inherited->error) return true;
   }
   if (!loses_nothing(its.error)) failed_syncs_.push_back({its.sequence, file, its.error});
+  return false;
 }
 
 void queue_model::follow_effect(const submission& its, modelled_descriptor& on) {
-  must(its.error != EBADF || its.op == asio_op::close, "an open descriptor means nothing");
+  must(its.error != EBADF, "an open descriptor means nothing");
   modelled_file& file = *on.file;
   if (!asioq::traits_of(its.op).transfers) must(its.transferred == 0, "bytes without a transfer");
   if (asioq::traits_of(its.op).is_sync) {
@@ -344,12 +355,13 @@ void queue_model::follow_read(const submission& its, modelled_descriptor& on) {
   const std::string& content = on.file->content;
   const std::size_t place = its.at_position() ? on.position : static_cast<std::size_t>(its.offset);
   if (its.at_position()) on.position += its.transferred;
-  if (on.file->is_unknown) return;
+  if (on.file->is_unknown || (its.at_position() && !on.has_position)) return;
   const std::string there = place < content.size() ? content.substr(place, its.length) : std::string();
   must(its.transferred <= there.size(), "a read goes beyond the end of the file");
   must(its.data == there.substr(0, its.transferred), "a read finds something else than a serial run");
   if (its.error != 0) return;
   if (!its.at_position()) must(its.transferred == there.size(), "a read has succeeded, and is not complete");
+  if (!has_bad_sectors_) must(its.transferred == there.size(), "a read at the position is short");
   must(its.transferred > 0 || there.empty(), "a read at the position finds the end too early");
 }
 
@@ -360,6 +372,10 @@ void queue_model::follow_write(const submission& its, modelled_descriptor& on) {
   const std::size_t place =
       on.appends ? content.size() : (its.at_position() ? on.position : static_cast<std::size_t>(its.offset));
   if (its.transferred == 0) return;
+  if (its.at_position() && !on.has_position) {
+    if (!on.appends) on.file->is_unknown = true;
+    on.has_position = on.appends;
+  }
   content.resize(std::max(content.size(), place + its.transferred));
   content.replace(place, its.transferred, its.bytes, 0, its.transferred);
   if (its.at_position()) on.position = place + its.transferred;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -35,6 +36,7 @@ struct modelled_descriptor {
   bool is_open = true;
   bool is_to_be_closed = false;  // a close has been submitted
   std::size_t position = 0;
+  bool has_position = true;  // false if a request that never came back may have moved it
 };
 
 /// One submission of a request, and what came of it.
@@ -115,6 +117,10 @@ class queue_model {
   void resumed(std::uint64_t finished) { resumes_.push_back({submitted(), finished}); }
   /// An error that may come from here on.
   void may_fail_with(int error) { failing_.insert(error); }
+  /// What `fail_next` has been asked for, by error. Each failure of such a kind takes one.
+  void counts_planned(std::map<int, std::size_t>& planned) { planned_ = &planned; }
+  /// From here on a read at the position may be short.
+  void meets_bad_sectors() { has_bad_sectors_ = true; }
   void power_failed();
 
   /// What the queue says of itself.
@@ -147,7 +153,8 @@ class queue_model {
   void follow();
   void follow(submission& its);
   void follow_order(const submission& its);
-  void follow_sync(const submission& its, const modelled_descriptor& on);
+  bool follow_sync(const submission& its, const modelled_descriptor& on);
+  void take_planned(const submission& its);
   void follow_effect(const submission& its, modelled_descriptor& on);
   void follow_read(const submission& its, modelled_descriptor& on);
   void follow_write(const submission& its, modelled_descriptor& on);
@@ -177,6 +184,8 @@ class queue_model {
   // The serial run.
   std::size_t followed_ = 0;
   std::set<int> failing_;
+  std::map<int, std::size_t>* planned_ = nullptr;
+  bool has_bad_sectors_ = false;
   std::deque<acknowledgement> resumes_;
   std::uint64_t acknowledged_ = 0;
   std::vector<std::uint64_t> failed_;  // what has not succeeded, for whatever reason

@@ -125,6 +125,13 @@ class filters {
     const std::string text = recorded_.str();
     must(text.empty() || text.starts_with("[\n{\"name\":"), "a trace does not begin as one");
     must(text.empty() || text.ends_with("}}"), "an event of a trace does not end");
+    std::size_t events = 0;
+    std::size_t separated = 0;
+    for (std::size_t at = text.find("{\"name\":"); at != std::string::npos; at = text.find("{\"name\":", at + 1)) {
+      ++events;
+      if (text.compare(at - 2, 2, ",\n") == 0) ++separated;
+    }
+    must(events == 0 || separated == events - 1, "two events of a trace are not separated");
   }
 
  private:

@@ -11,9 +11,9 @@ namespace asioq_soak {
 
 /// What was measured of one thing, and the rule that says whether it grows.
 ///
-/// A run first fills caches, pools and the allocator's free lists, so the first quarter does not count. Noise is one
-/// sided: what is in use for a moment raises a value, and nothing lowers it below what is really held. So the rest is cut
-/// into 12 parts of equal length, and the lowest value of each stands for it.
+/// A run first fills caches, pools and the allocator's free lists, so the first quarter does not count. Noise goes one
+/// way: what is in use for a moment raises a value, and nothing lowers it below what is really held. So the rest is
+/// cut into 12 parts of equal length, and the lowest value of each stands for it.
 ///
 /// A leak raises these 12 from part to part. The test for that is Mann and Kendall's, which assumes nothing about how
 /// values are distributed: of the 66 pairs of parts, it counts those that rise, less those that fall. If all orders of
