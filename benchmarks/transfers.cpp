@@ -84,6 +84,23 @@ void add_transfers(table& rows, const test_file& file) {
                   .order = pattern::sequential});
   }
 
+  // The sizes between: beyond the largest transfer of a device, io_uring gives a request to a worker of the kernel's.
+  for (const std::size_t kibibytes : {256U, 512U}) {
+    const std::string size = std::to_string(kibibytes);
+    const transfer its{.fd = file.direct(),
+                       .file_size = file.size(),
+                       .block = kibibytes * 1024,
+                       .depth = 4,
+                       .order = pattern::sequential};
+    if (io_uring)
+      rows.add(relative_speed,
+               {.name = "sequential_read_" + size + "k/asioq_uring/4",
+                .work = size + " KiB sequential reads, depth 4",
+                .subject = "asioq, io_uring, as if serial",
+                .peer = "liburing"},
+               make<queue_transfer<ring>>(its, as_if_serial), peers::liburing(its));
+  }
+
   const transfer one{.fd = file.direct(), .file_size = file.size(), .block = 4096, .depth = 1};
   if (io_uring) add_orders<ring>(rows, "uring", "io_uring", one);
   add_orders<pool_of<4>>(rows, "pool", "4 threads", one);

@@ -18,12 +18,4 @@ enum class asio_op {
   close        ///< Close the descriptor: close(2).
 };
 
-/// What an fdatasync means for younger requests of its file, as if serial. In strict order they wait in any case.
-enum class sync_kind {
-  barrier,  ///< They wait for it: what is written behind it is written when it has ended.
-  /// Only syncs and closes wait for it, so that a log is written while it is synced. It waits for all that is older,
-  /// and makes that durable. It may also make durable, or fail for, what is younger.
-  let_pass
-};
-
 }  // namespace asioq

@@ -23,6 +23,15 @@ enum class execution_order {
   as_if_serial
 };
 
+/// What a sync holds up in `execution_order::as_if_serial`. In strict order it holds up everything.
+enum class sync_barrier {
+  full,  ///< No younger request on the file begins before the sync has finished: "data, sync, header".
+  /// Younger requests on the file may begin before, except syncs and `asio_op::close`. The sync still waits for all
+  /// older ones and makes them durable. What it makes durable of the younger ones, and what it may lose of them if it
+  /// fails, depends on when they run.
+  none
+};
+
 /// What happens to the requests behind one that failed.
 enum class failure_policy {
   proceed,  ///< They run as if nothing had happened.

@@ -9,6 +9,7 @@
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>
+#include <asioq/options.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -91,13 +92,13 @@ class asio_request {
   /// later fsync or fdatasync of the file through this queue reports the same error, until `resume()` says that the
   /// caller has dealt with it. Errors that say "not tried" or "cannot be synced", such as EAGAIN or EINVAL, lose
   /// nothing and do not last. A new file's directory entry needs an fsync of the directory.
-  void prepare_fsync(int fd) { prepare(asio_op::fsync, fd, 0, current_position); }
+  ///
+  /// With `sync_barrier::none` it does not hold up the younger requests on the file, as if serial.
+  void prepare_fsync(int fd, sync_barrier barrier = sync_barrier::full) { prepare_sync(asio_op::fsync, fd, barrier); }
 
-  /// The same with fdatasync(2): without the metadata that reading does not need. As if serial, `kind` says whether
-  /// younger requests of the file wait for it.
-  void prepare_fdatasync(int fd, sync_kind kind = sync_kind::barrier) {
-    prepare(asio_op::fdatasync, fd, 0, current_position);
-    record().lets_pass = kind == sync_kind::let_pass;
+  /// The same with fdatasync(2): without the metadata that reading does not need.
+  void prepare_fdatasync(int fd, sync_barrier barrier = sync_barrier::full) {
+    prepare_sync(asio_op::fdatasync, fd, barrier);
   }
 
   /// Asks to set the file's size to `size` bytes, in its place in the order: what is beyond is cut off, what is missing
@@ -186,11 +187,15 @@ class asio_request {
     prepare(op, fd, length, offset);
   }
 
+  void prepare_sync(asio_op op, int fd, sync_barrier barrier) {
+    prepare(op, fd, 0, current_position);
+    record().can_be_passed = barrier == sync_barrier::none;
+  }
+
   void prepare(asio_op op, int fd, std::size_t length, std::uint64_t offset) {
     detail::request_record& its = record();
     if (fd < 0) detail::refuse("asioq: the file descriptor is negative");
     its.op = op;
-    its.lets_pass = false;
     its.fd = fd;
     its.data = its.buffer;
     its.length = length;

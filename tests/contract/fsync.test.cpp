@@ -35,9 +35,9 @@ TEST_CASE("fsync and fdatasync are requests in their place", "[fsync]") {
 }
 
 TEST_CASE("as if serial, what is younger passes a sync that lets it", "[fsync]") {
-  using asioq::sync_kind;
+  using asioq::sync_barrier;
   in_every_order([](asioq::execution_order order) {
-    for (const sync_kind kind : {sync_kind::barrier, sync_kind::let_pass}) {
+    for (const sync_barrier barrier : {sync_barrier::full, sync_barrier::none}) {
       asioq::testing::simulated_disk disk{{.short_transfers = 0, .interruptions = 0}};
       asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{
           disk.executor(), {.buffer_size = 512, .order = order}};
@@ -50,14 +50,14 @@ TEST_CASE("as if serial, what is younger passes a sync that lets it", "[fsync]")
       };
       const auto sync = [&] {
         asioq::asio_request request = queue.get();
-        request.prepare_fdatasync(fd, kind);
+        request.prepare_fdatasync(fd, barrier);
         queue.submit(std::move(request));
       };
       disk.fail_next(asio_op::fdatasync, std::errc::io_error, 1);
       write("one", 0);
       sync();
       write("two", 3);
-      const bool passes = kind == sync_kind::let_pass && order == asioq::execution_order::as_if_serial;
+      const bool passes = barrier == sync_barrier::none && order == asioq::execution_order::as_if_serial;
       const std::vector<std::string>& log = disk.log();
       const auto place_of = [&](std::string_view what) {
         const auto its =

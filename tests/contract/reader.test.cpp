@@ -510,7 +510,10 @@ class keeping_engine : public io_engine_base {
  public:
   explicit keeping_engine(std::size_t polls = 1) : polls_(polls) {}
 
-  void start(asioq::io_operation& operation) override { kept_.push_back(&operation); }
+  void start(asioq::io_operation& operation) override {
+    kept_.push_back(&operation);
+    ++started_;
+  }
   void poll() override { wait_until({}); }
   void wait_until(std::chrono::steady_clock::time_point) override {
     for (asioq::io_operation* const one : std::exchange(kept_, {})) begun_.emplace_back(one, time_ + polls_);
@@ -525,10 +528,13 @@ class keeping_engine : public io_engine_base {
 
   /// How many it has not begun.
   [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+  /// How many it ever had.
+  [[nodiscard]] std::size_t started() const { return started_; }
 
  private:
   std::size_t polls_;  // constant
   std::size_t time_ = 0;
+  std::size_t started_ = 0;
   std::vector<asioq::io_operation*> kept_;
   std::deque<std::pair<asioq::io_operation*, std::size_t>> begun_;  // and when it is done
 };
@@ -653,6 +659,75 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
     queue.resume();
     got += rest_of(source);
     CHECK((got == text));
+  });
+}
+
+TEST_CASE("a read that fails at the end of the file leaves out nothing", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(3000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 3000});
+    auto queue = its.queue({.buffer_size = 1000, .order = order});
+    reader source{queue, its.fd};
+    std::string got;
+    while (got.size() < 3000) got += text_of(source.next());
+    for (int i = 0; i < 3; ++i) {
+      const asioq::read_error error = error_of([&] { static_cast<void>(source.next()); });
+      CHECK(error.offset() == 3000);
+      CHECK(error.length() == 0);
+      CHECK(source.position() == 3000);
+    }
+    its.disk.heal();
+    CHECK(source.next().empty());
+    CHECK((got == text));
+  });
+}
+
+TEST_CASE("a failed read of a pipe leaves out nothing", "[reader]") {
+  on_every_executor([](const auto& world) {
+    const pipe_ends pipe;
+    auto queue = world.queue({.buffer_size = 512});
+    reader source{queue, pipe.write_end.get()};  // which is not for reading
+    for (int i = 0; i < 3; ++i) {
+      const asioq::read_error error = error_of([&] { static_cast<void>(source.next()); });
+      CHECK(error.code() == std::errc::bad_file_descriptor);
+      CHECK(error.length() == 0);
+      CHECK(source.position() == 0);
+    }
+  });
+}
+
+TEST_CASE("where a failed read holds the queue, a reader goes on behind it after resume()", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(10'000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 2500, .length = 10});
+    for (const std::size_t max_ahead : {0U, 4096U}) {
+      auto queue = its.queue({.buffer_size = 1024, .order = order, .on_failure = asioq::failure_policy::hold});
+      reader source{queue, its.fd, {.max_ahead = max_ahead}};
+      std::string got;
+      while (source.position() < 2500) got += text_of(source.next());
+      CHECK((got == text.substr(0, 2500)));
+      CHECK(error_of([&] { static_cast<void>(source.next()); }).code() == std::errc::io_error);
+      CHECK(source.position() == 3072);
+      // As if serial, blocks behind it may have been read by then.
+      std::uint64_t at = 3072;
+      for (int errors = 0; errors < 3 && at < text.size();) {
+        try {
+          const std::string block = text_of(source.next());
+          if (block != text.substr(at, block.size())) FAIL("other bytes at " << at);
+          at += block.size();
+        } catch (const asioq::read_error& error) {
+          CHECK(error.code() == std::errc::operation_canceled);
+          CHECK(error.offset() == at);
+          CHECK(error.length() == 0);
+          ++errors;
+        }
+      }
+      CHECK(at < text.size());
+      queue.resume();
+      CHECK((rest_of(source) == text.substr(at)));
+    }
   });
 }
 
@@ -876,7 +951,7 @@ owned_task note_what_is_kept(Reader& source, const keeping_engine& engine, std::
 TEST_CASE("while a program has a block of a reader, all reads that are due have begun", "[reader]") {
   const std::string text = pattern(100'000);
   const descriptor its = temp_file_with(text);
-  keeping_engine engine;
+  keeping_engine engine{10};
   asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
                                                  {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
   std::size_t most = 0;
@@ -898,6 +973,34 @@ TEST_CASE("while a program has a block of a reader, all reads that are due have 
   }
   CHECK(most == 0);
   CHECK((got == text));
+}
+
+TEST_CASE("what a seek leaves behind is not read if it has not begun", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file_with(text);
+  keeping_engine engine{2};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine), {.buffer_size = 1000}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  REQUIRE(queue.allocated_requests() > 8);
+  const std::size_t before = engine.started();
+  source.seek(150'000);
+  CHECK((text_of(source.next()) == text.substr(150'000, 1000)));
+  CHECK(engine.started() <= before + 3);
+}
+
+TEST_CASE("a reader reads ahead what a file has grown by", "[reader]") {
+  const std::string text = pattern(200'000);
+  const descriptor its = temp_file();
+  keeping_engine engine{10};
+  asioq::basic_asio_queue<any_io_executor> queue{any_io_executor(engine),
+                                                 {.buffer_size = 1000, .order = asioq::execution_order::as_if_serial}};
+  reader source{queue, its.get(), {.max_ahead = 16'000}};
+  CHECK(source.next().empty());
+  set_contents(its, text);
+  while (source.position() < 100'000) static_cast<void>(source.next());
+  CHECK(queue.allocated_requests() > 8);
+  CHECK((rest_of(source) == text.substr(100'000)));
 }
 
 #ifdef ASIOQ_TEST_URING
@@ -1044,6 +1147,22 @@ TEST_CASE("a coroutine that waits for a reader can be destroyed, and the reader 
       }
       got += rest_of(source);
       CHECK((got == text));
+    }
+    // The next call may need the buffer of the one that was given up.
+    {
+      auto narrow = world.queue({.buffer_size = 512, .max_requests = 1});
+      reader source{narrow, its.get()};
+      std::string first;
+      owned_task task = read_all(source, first);
+      task.destroy();
+      source.seek(512);
+      std::string second;
+      task = read_all(source, second);
+      while (narrow.run_one() != 0) {
+      }
+      CHECK(task.is_done());
+      CHECK_NOTHROW(task.rethrow());
+      CHECK((second == text.substr(512)));
     }
     // And with the reader, in either order. What a seek has left is in flight, too.
     {

@@ -1,14 +1,22 @@
 #include "calls.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <cstddef>
 
 namespace asioq_test {
 
@@ -42,6 +50,144 @@ void asks(int fd) {
   is_open.wait(false);
 }
 
+struct description {
+  const char* name;
+  asioq::asio_op op;  // what ends when it fails
+  std::array<int, 6> answers;
+};
+
+using asioq::asio_op;
+
+// In the order of `call`. A vectored call that fails ends no request: each then finds out its own error.
+constexpr std::array<description, number_of_calls> descriptions{{
+    {"pread", asio_op::read, {EIO, ENOMEM, EINTR, cut_short}},
+    {"pwrite", asio_op::write, {EIO, ENOSPC, EDQUOT, EINTR, cut_short, no_bytes}},
+    {"preadv", asio_op::free, {EIO, EINTR, cut_short}},
+    {"pwritev", asio_op::free, {EIO, ENOSPC, EINTR, cut_short, no_bytes}},
+    {"read", asio_op::read, {EIO, EINTR, cut_short}},
+    {"write", asio_op::write, {EIO, ENOSPC, EINTR, cut_short, no_bytes}},
+    {"readv", asio_op::free, {EIO, EINTR, cut_short}},
+    {"writev", asio_op::free, {EIO, ENOSPC, EINTR, cut_short, no_bytes}},
+    {"fsync", asio_op::fsync, {EIO, ENOSPC, EINTR, EINVAL}},
+    {"fdatasync", asio_op::fdatasync, {EIO, EDQUOT, EINTR, EINVAL}},
+    {"ftruncate", asio_op::truncate, {EIO, EPERM, EINTR}},
+    {"fallocate", asio_op::allocate, {ENOSPC, EOPNOTSUPP, EINTR}},
+    {"close", asio_op::close, {EIO, ENOSPC, EINTR}},
+    {"fstat", asio_op::free, {EIO}},
+    {"fstatfs", asio_op::free, {EIO, ENOSYS}},
+    {"statx", asio_op::free, {EIO, ENOSYS}},
+    {"fcntl", asio_op::free, {EINVAL}},
+    {"lseek", asio_op::free, {ESPIPE}},
+    {"ioctl", asio_op::free, {EIO, ENOTTY}},
+    {"name_to_handle_at", asio_op::free, {EIO, EOPNOTSUPP}},
+    {"eventfd", asio_op::free, {EMFILE, ENFILE, ENOMEM}},
+    {"event_read", asio_op::free, {EINTR}},
+    {"event_write", asio_op::free, {EINTR}},
+    {"poll", asio_op::free, {EINTR, ENOMEM}},
+    {"thread", asio_op::free, {EAGAIN}},
+}};
+
+const description& description_of(call its) { return descriptions[static_cast<std::size_t>(its)]; }
+
+constexpr int as_ever = 0;
+
+enum class plan : unsigned char { none, one_call, at_random };
+std::atomic<plan> planned = plan::none;
+call chosen_call{};
+int chosen_answer = 0;
+std::uint64_t random_seed = 0;
+std::uint64_t random_one_in = 1;
+std::atomic<long> seen_calls = 0;
+long chosen_number = 0;
+std::atomic<long> failed_calls = 0;
+std::array<made_failure, 256> failures;
+std::atomic<std::size_t> number_of_failures = 0;
+
+std::uint64_t scramble(std::uint64_t value) {
+  value += 0x9e3779b97f4a7c15U;
+  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebU;
+  return value ^ (value >> 31U);
+}
+
+/// What this call answers: an errno value, `cut_short`, `no_bytes` or `as_ever`.
+int answer_to(call its, asio_op op) {
+  int answer = as_ever;
+  if (const plan now = planned.load(); now == plan::one_call) {
+    if (its == chosen_call && seen_calls.fetch_add(1) + 1 == chosen_number) answer = chosen_answer;
+  } else if (now == plan::at_random) {
+    const std::uint64_t dice = scramble(random_seed + static_cast<std::uint64_t>(seen_calls.fetch_add(1)));
+    const std::span<const int> answers = answers_of(its);
+    if (dice % random_one_in == 0) answer = answers[(dice >> 32U) % answers.size()];
+  }
+  if (answer == as_ever) return answer;
+  failed_calls.fetch_add(1);
+  const bool is_short_read = answer == cut_short && (its == call::read || its == call::readv);
+  if (!is_short_read && (op == asio_op::free || answer == EINTR || answer == cut_short)) return answer;
+  const std::size_t place = number_of_failures.fetch_add(1);
+  if (place < failures.size()) failures[place] = {op, answer == no_bytes ? EIO : answer, is_short_read};
+  return answer;
+}
+int answer_to(call its) { return answer_to(its, description_of(its).op); }
+
+/// Whether the call fails; sets errno then. For calls that transfer nothing.
+bool fails(call its) {
+  const int error = answer_to(its);
+  if (error != as_ever) errno = error;
+  return error != as_ever;
+}
+
+bool is_event(int fd) {
+  struct stat status{};
+  return planned.load() != plan::none && ::syscall(SYS_fstat, fd, &status) == 0 && (status.st_mode & S_IFMT) == 0;
+}
+
+/// The length of a transfer; nothing if it fails, with errno set.
+std::optional<std::size_t> length_of(call its, std::size_t wanted) {
+  switch (const int answer = answer_to(its)) {
+    case as_ever:
+      return wanted;
+    case cut_short:
+      return (wanted + 1) / 2;
+    case no_bytes:
+      return 0;
+    default:
+      errno = answer;
+      return std::nullopt;
+  }
+}
+
+template <class Transfer>
+ssize_t transfer(call its, std::size_t wanted, Transfer carry_out) {
+  const std::optional<std::size_t> length = length_of(its, wanted);
+  if (!length) return -1;
+  return *length == 0 ? 0 : carry_out(*length);
+}
+
+/// The same for one of several parts.
+template <class Transfer>
+ssize_t transfer(call its, const iovec* parts, int count, Transfer carry_out) {
+  std::array<iovec, 64> some{};
+  std::size_t wanted = 0;
+  for (int i = 0; i < count; ++i) wanted += parts[i].iov_len;
+  return transfer(its, wanted, [&](std::size_t length) {
+    int used = 0;
+    for (std::size_t left = length; left > 0; ++used) {
+      iovec& part = some[static_cast<std::size_t>(used)];
+      part = parts[used];
+      part.iov_len = std::min(part.iov_len, left);
+      left -= part.iov_len;
+    }
+    return carry_out(some.data(), used);
+  });
+}
+
+/// The C library's own, where this executable replaces it.
+template <class Function>
+Function* original(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
 int synchronise(long number, int fd) {
   if (fd == scripted.load()) {
     sync_calls.fetch_add(1);
@@ -56,6 +202,7 @@ int synchronise(long number, int fd) {
       return -1;
     }
   }
+  if (fails(number == SYS_fsync ? call::fsync : call::fdatasync)) return -1;
   return static_cast<int>(::syscall(number, fd));
 }
 
@@ -108,29 +255,74 @@ void sync_script::release() {
   holds.notify_all();
 }
 
+std::string_view name_of(call its) { return description_of(its).name; }
+std::optional<call> call_named(std::string_view name) {
+  for (std::size_t i = 0; i < descriptions.size(); ++i)
+    if (descriptions[i].name == name) return static_cast<call>(i);
+  return std::nullopt;
+}
+std::span<const int> answers_of(call its) {
+  const std::array<int, 6>& all = description_of(its).answers;
+  return std::span(all).first(static_cast<std::size_t>(std::ranges::find(all, 0) - all.begin()));
+}
+
+failing_calls::failing_calls(call its, long number, int answer) {
+  chosen_call = its;
+  chosen_number = number;
+  chosen_answer = answer;
+  seen_calls.store(0);
+  failed_calls.store(0);
+  number_of_failures.store(0);
+  planned.store(plan::one_call);
+}
+failing_calls::failing_calls(std::uint64_t seed, std::uint64_t one_in) {
+  random_seed = scramble(seed);
+  random_one_in = one_in;
+  seen_calls.store(0);
+  failed_calls.store(0);
+  number_of_failures.store(0);
+  planned.store(plan::at_random);
+}
+failing_calls::~failing_calls() { stop(); }
+void failing_calls::stop() { planned.store(plan::none); }
+bool failing_calls::has_failed() const { return failed_calls.load() > 0; }
+std::span<const made_failure> failing_calls::made() const {
+  return std::span(failures).first(std::min(number_of_failures.load(), failures.size()));
+}
+
 }  // namespace asioq_test
 
+using asioq_test::answer_to;
 using asioq_test::asks;
+using asioq_test::call;
+using asioq_test::fails;
+using asioq_test::is_event;
+using asioq_test::original;
+using asioq_test::transfer;
 
 extern "C" {
 
 int fstat(int fd, struct stat* status) noexcept {
   asks(fd);
+  if (fails(call::fstat)) return -1;
   return static_cast<int>(::syscall(SYS_fstat, fd, status));
 }
 
 int fstatfs(int fd, struct statfs* status) noexcept {
   asks(fd);
+  if (fails(call::fstatfs)) return -1;
   return static_cast<int>(::syscall(SYS_fstatfs, fd, status));
 }
 
 int statx(int fd, const char* path, int flags, unsigned mask, struct statx* status) noexcept {
   asks(fd);
+  if (fails(call::statx)) return -1;
   return static_cast<int>(::syscall(SYS_statx, fd, path, flags, mask, status));
 }
 
 off_t lseek(int fd, off_t offset, int whence) noexcept {
   asks(fd);
+  if (fails(call::lseek)) return -1;
   return ::syscall(SYS_lseek, fd, offset, whence);
 }
 
@@ -140,6 +332,7 @@ int fcntl(int fd, int command, ...) {
   const long argument = va_arg(arguments, long);
   va_end(arguments);
   asks(fd);
+  if (fails(call::fcntl)) return -1;
   return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));
 }
 
@@ -149,6 +342,7 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   const long argument = va_arg(arguments, long);
   va_end(arguments);
   asks(fd);
+  if (fails(call::ioctl)) return -1;
   return static_cast<int>(::syscall(SYS_ioctl, fd, request, argument));
 }
 
@@ -158,17 +352,85 @@ int name_to_handle_at(int fd, const char* name, struct file_handle* handle, int*
     errno = EOPNOTSUPP;
     return -1;
   }
+  if (fails(call::name_to_handle_at)) return -1;
   return static_cast<int>(::syscall(SYS_name_to_handle_at, fd, name, handle, mount, flags));
 }
 
 ssize_t read(int fd, void* data, std::size_t length) {
   if (fd == asioq_test::counted.load()) asioq_test::counted_reads.fetch_add(1);
-  return ::syscall(SYS_read, fd, data, length);
+  if (is_event(fd)) return fails(call::event_read) ? -1 : ::syscall(SYS_read, fd, data, length);
+  return transfer(call::read, length, [&](std::size_t part) { return ::syscall(SYS_read, fd, data, part); });
 }
 
 ssize_t write(int fd, const void* data, std::size_t length) {
   if (fd == asioq_test::counted.load()) asioq_test::counted_writes.fetch_add(1);
-  return ::syscall(SYS_write, fd, data, length);
+  if (is_event(fd)) return fails(call::event_write) ? -1 : ::syscall(SYS_write, fd, data, length);
+  return transfer(call::write, length, [&](std::size_t part) { return ::syscall(SYS_write, fd, data, part); });
+}
+
+ssize_t pread(int fd, void* data, std::size_t length, off_t place) {
+  return transfer(call::pread, length, [&](std::size_t part) { return ::syscall(SYS_pread64, fd, data, part, place); });
+}
+
+ssize_t pwrite(int fd, const void* data, std::size_t length, off_t place) {
+  return transfer(call::pwrite, length,
+                  [&](std::size_t part) { return ::syscall(SYS_pwrite64, fd, data, part, place); });
+}
+
+ssize_t readv(int fd, const iovec* parts, int count) {
+  return transfer(call::readv, parts, count,
+                  [&](const iovec* some, int its) { return ::syscall(SYS_readv, fd, some, its); });
+}
+
+ssize_t writev(int fd, const iovec* parts, int count) {
+  return transfer(call::writev, parts, count,
+                  [&](const iovec* some, int its) { return ::syscall(SYS_writev, fd, some, its); });
+}
+
+// The kernel takes an offset as two halves of which, on 64-bit machines, the second means nothing.
+ssize_t preadv(int fd, const iovec* parts, int count, off_t place) {
+  return transfer(call::preadv, parts, count,
+                  [&](const iovec* some, int its) { return ::syscall(SYS_preadv, fd, some, its, place, 0); });
+}
+
+ssize_t pwritev(int fd, const iovec* parts, int count, off_t place) {
+  return transfer(call::pwritev, parts, count,
+                  [&](const iovec* some, int its) { return ::syscall(SYS_pwritev, fd, some, its, place, 0); });
+}
+
+int ftruncate(int fd, off_t size) noexcept {
+  return fails(call::ftruncate) ? -1 : static_cast<int>(::syscall(SYS_ftruncate, fd, size));
+}
+
+int posix_fallocate(int fd, off_t place, off_t length) {
+  if (const int error = answer_to(call::fallocate); error != 0) return error;
+  static const auto its_own = original<int(int, off_t, off_t)>("posix_fallocate64");
+  return its_own(fd, place, length);
+}
+
+// As on Linux, one that fails has closed all the same.
+int close(int fd) {
+  const asioq::asio_op op = is_event(fd) ? asioq::asio_op::free : asioq::asio_op::close;
+  const int error = answer_to(call::close, op);
+  const auto answer = static_cast<int>(::syscall(SYS_close, fd));
+  if (error == 0) return answer;
+  errno = error;
+  return -1;
+}
+
+int eventfd(unsigned value, int flags) noexcept {
+  return fails(call::eventfd) ? -1 : static_cast<int>(::syscall(SYS_eventfd2, value, flags));
+}
+
+int poll(pollfd* entries, nfds_t count, int timeout) {
+  return fails(call::poll) ? -1 : static_cast<int>(::syscall(SYS_poll, entries, count, timeout));
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*body)(void*), void* argument) noexcept {
+  if (const int error = answer_to(call::thread); error != 0) return error;
+  static const auto its_own =
+      original<int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>("pthread_create");
+  return its_own(thread, attributes, body, argument);
 }
 
 int fsync(int fd) { return asioq_test::synchronise(SYS_fsync, fd); }

@@ -2,8 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
+#include <optional>
+#include <span>
+#include <string_view>
 #include <vector>
+
+#include "made_failure.hpp"
 
 namespace asioq_test {
 
@@ -55,6 +61,65 @@ class sync_script {
   void hold();
   void await_held() const;
   void release();
+};
+
+/// A call that can be made to fail. Those of the kind `event_` are reads and writes of an eventfd.
+enum class call : unsigned char {
+  pread,
+  pwrite,
+  preadv,
+  pwritev,
+  read,
+  write,
+  readv,
+  writev,
+  fsync,
+  fdatasync,
+  ftruncate,
+  fallocate,
+  close,
+  fstat,
+  fstatfs,
+  statx,
+  fcntl,
+  lseek,
+  ioctl,
+  name_to_handle_at,
+  eventfd,
+  event_read,
+  event_write,
+  poll,
+  thread,
+};
+inline constexpr std::size_t number_of_calls = 25;
+
+/// What a call answers instead of an errno value.
+inline constexpr int cut_short = -1;  // a transfer of half the bytes
+inline constexpr int no_bytes = -2;   // a transfer that succeeds and moves nothing
+
+std::string_view name_of(call its);
+/// The call of this name; nothing if there is none.
+std::optional<call> call_named(std::string_view name);
+/// What the call may answer, besides success: errno values and the above.
+std::span<const int> answers_of(call its);
+
+/// While one lives, calls fail, on any thread. One at a time.
+class failing_calls {
+ public:
+  /// One call of this kind does, counted from 1.
+  failing_calls(call its, long number, int answer);
+  /// Each call does with a probability of 1 to `one_in`.
+  failing_calls(std::uint64_t seed, std::uint64_t one_in);
+  failing_calls(const failing_calls&) = delete;
+  failing_calls& operator=(const failing_calls&) = delete;
+  ~failing_calls();
+
+  /// From here on no call fails.
+  void stop();
+  /// Whether any call has failed, or was cut short or interrupted.
+  [[nodiscard]] bool has_failed() const;
+  /// What the caller of the queue has to be told of.
+  [[nodiscard]] std::span<const made_failure> made() const;
 };
 
 }  // namespace asioq_test

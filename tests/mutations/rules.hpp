@@ -62,16 +62,12 @@ class slow_schedule : public schedule {
   explicit slow_schedule(std::uint64_t size, bool is_one_file = true)
       : schedule(8, failure_policy::proceed), size_(size), is_one_file_(is_one_file) {}
 
-  request_record& submit(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
-    request_record& made = requests_.make(op, fd, length, offset);
-    add(made);
-    return made;
+  request_record& make(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
+    return requests_.make(op, fd, length, offset);
   }
 
-  /// A sync that lets others pass.
-  request_record& submit_passed() {
-    request_record& made = requests_.make(asio_op::fdatasync, 1, 0, asioq::current_position);
-    made.lets_pass = true;
+  request_record& submit(asio_op op, std::size_t length, std::uint64_t offset, int fd = 1) {
+    request_record& made = make(op, length, offset, fd);
     add(made);
     return made;
   }
@@ -80,6 +76,9 @@ class slow_schedule : public schedule {
     const auto file = static_cast<std::uint64_t>(is_one_file_ ? 1 : asked.fd);
     learn(asked, file_facts{.identity = {.volume = 1, .file = file}, .appends = asked.fd == appending, .size = size_});
   }
+
+  /// The kernel does not tell.
+  void leave_open(const question& asked) { learn(asked, file_facts{.identity = asioq::detail::unknown_file}); }
 
   void answer_all() {
     while (has_question()) answer(ask());
@@ -149,6 +148,20 @@ inline bool a_size_found_during_a_truncate_is_none() {
   if (!order.starts_alone(read)) return false;
   order.answer(asked);
   return a_write_beyond_waits(order, read);
+}
+
+inline bool what_the_kernel_does_not_tell_of_runs_alone() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::write, 10, 0, 1);
+  request_record& unknown = order.submit(asio_op::write, 10, 0, 2);
+  order.answer(order.ask());
+  order.leave_open(order.ask());
+  request_record& last = order.submit(asio_op::write, 10, 500, 1);
+  if (order.has_question() || !order.starts_alone(first)) return false;
+  order.finish(first);
+  if (order.has_question() || !order.starts_alone(unknown)) return false;
+  order.finish(unknown);
+  return order.starts_alone(last);
 }
 
 inline bool nothing_finishes_while_its_descriptor_is_asked_about() {
@@ -319,6 +332,63 @@ inline bool another_file_is_never_in_the_way() {
   return order.starts_alone(read);
 }
 
+/// A schedule with a sync, and requests before and behind it.
+class schedule_with_a_sync : public slow_schedule {
+ public:
+  explicit schedule_with_a_sync(bool can_be_passed = true) : slow_schedule(1000), can_be_passed_(can_be_passed) {}
+
+  request_record& sync(bool can_be_passed) {
+    request_record& made = make(asio_op::fdatasync, 0, asioq::current_position);
+    made.can_be_passed = can_be_passed;
+    add(made);
+    return made;
+  }
+  request_record& sync() { return sync(can_be_passed_); }
+  request_record& write(std::uint64_t offset) { return submit(asio_op::write, 10, offset); }
+
+ private:
+  bool can_be_passed_;
+};
+
+inline bool transfers_pass_a_sync_that_waits(bool can_be_passed) {
+  schedule_with_a_sync order(can_be_passed);
+  request_record& first = order.write(0);
+  request_record& sync = order.sync();
+  request_record& second = order.write(100);
+  request_record& third = order.submit(asio_op::read, 10, 0);
+  order.answer_all();
+  if (order.next() != &first) return false;
+  if (can_be_passed && order.next() != &second) return false;
+  if (order.next() != nullptr) return false;
+  order.finish(first);
+  if (order.next() != &sync) return false;
+  if (can_be_passed && order.next() != &third) return false;
+  if (order.next() != nullptr) return false;
+  order.finish(sync);
+  return can_be_passed || (order.next() == &second && order.next() == &third);
+}
+
+/// Even if something of the whole file has passed the sync before them.
+inline bool syncs_and_closes_do_not_pass_a_sync(asio_op op, bool behind_what_has_passed) {
+  schedule_with_a_sync order;
+  request_record& first = order.write(0);
+  request_record& sync = order.sync();
+  request_record* const passing = behind_what_has_passed ? &order.submit(asio_op::truncate, 0, 2000) : nullptr;
+  request_record& last =
+      op == asio_op::close ? order.submit(op, 0, asioq::current_position) : order.sync(op == asio_op::fsync);
+  order.answer_all();
+  if (!order.starts_alone(first)) return false;
+  order.finish(first);
+  if (order.next() != &sync) return false;
+  if (passing != nullptr) {
+    if (!order.starts_alone(*passing)) return false;
+    order.finish(*passing);
+  }
+  if (order.next() != nullptr) return false;
+  order.finish(sync);
+  return order.starts_alone(last);
+}
+
 inline bool the_tree_finds_the_youngest() {
   std::mt19937_64 random{1};
   for (int round = 0; round < 20; ++round) {
@@ -437,6 +507,23 @@ inline bool a_failed_sync_is_of_its_file() {
   return log.admits(6, 0, asio_op::fdatasync, file) == EDQUOT && log.admits(4, 0, asio_op::fsync, file) == 0 &&
          log.admits(6, 0, asio_op::fsync, other) == 0 && log.admits(6, 0, asio_op::fsync, later) == 0 &&
          log.admits(6, 0, asio_op::write, file) == 0 && log.admits(7, 6, asio_op::fsync, file) == 0;
+}
+
+inline bool a_sync_of_what_is_not_known_concerns_all() {
+  using asioq::detail::unknown_file;
+  constexpr file_identity file{.volume = 1, .file = 2, .generation = 3};
+  constexpr file_identity now{.volume = 1, .file = 2, .generation = asioq::detail::unknown_generation};
+  constexpr file_identity other{.volume = 1, .file = 3, .generation = asioq::detail::unknown_generation};
+  short_log known(failure_policy::proceed);
+  known.fail(5, 0, EDQUOT, asio_op::fsync, file);
+  short_log unknown(failure_policy::proceed);
+  unknown.fail(5, 0, EDQUOT, asio_op::fsync, unknown_file);
+  short_log unknown_generation(failure_policy::proceed);
+  unknown_generation.fail(5, 0, EDQUOT, asio_op::fsync, now);
+  return known.admits(6, 0, asio_op::fsync, unknown_file) == EDQUOT &&
+         known.admits(6, 0, asio_op::fsync, now) == EDQUOT && known.admits(6, 0, asio_op::fsync, other) == 0 &&
+         unknown.admits(6, 0, asio_op::fsync, file) == EDQUOT &&
+         unknown_generation.admits(6, 0, asio_op::fsync, file) == EDQUOT;
 }
 
 inline bool a_sync_that_was_not_tried_loses_nothing() {
@@ -613,26 +700,6 @@ inline bool what_is_ended_before_a_byte_has_moved_is_no_failure() {
          queue.finished() == 3;
 }
 
-inline bool a_sync_lets_pass_but_syncs_and_closes(asio_op last) {
-  slow_schedule order(1000);
-  request_record& first = order.submit(asio_op::write, 10, 0);
-  request_record& passed = order.submit_passed();
-  request_record& write = order.submit(asio_op::write, 10, 0);
-  request_record& cut = order.submit(asio_op::truncate, 0, 5);
-  request_record& end =
-      last == asio_op::fdatasync ? order.submit_passed() : order.submit(last, 0, asioq::current_position);
-  order.answer_all();
-  if (!order.starts_alone(first)) return false;
-  order.finish(first);
-  if (order.next() != &passed || !order.starts_alone(write)) return false;
-  order.finish(write);
-  if (!order.starts_alone(cut)) return false;
-  order.finish(cut);
-  if (order.next() != nullptr) return false;
-  order.finish(passed);
-  return order.starts_alone(end);
-}
-
 inline const char* first_broken() {
   struct rule {
     const char* name;
@@ -641,6 +708,7 @@ inline const char* first_broken() {
   constexpr std::array all{
       rule{"the oldest begins before anything is known", the_oldest_begins_before_anything_is_known},
       rule{"others than the oldest wait for the facts", others_than_the_oldest_wait_for_the_facts},
+      rule{"what the kernel does not tell of runs alone", what_the_kernel_does_not_tell_of_runs_alone},
       rule{"nothing finishes while its descriptor is asked about",
            nothing_finishes_while_its_descriptor_is_asked_about},
       rule{"a size found during a truncate is none", a_size_found_during_a_truncate_is_none},
@@ -652,13 +720,17 @@ inline const char* first_broken() {
       rule{"what comes after a close runs one by one", what_comes_after_a_close_runs_one_by_one},
       rule{"a close waits for empty reads", [] { return a_close_waits_for_what_transfers_nothing(asio_op::read); }},
       rule{"a close waits for empty writes", [] { return a_close_waits_for_what_transfers_nothing(asio_op::write); }},
-      rule{"a sync that lets pass is in the way of an fsync",
-           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::fsync); }},
-      rule{"a sync that lets pass is in the way of another",
-           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::fdatasync); }},
-      rule{"a sync that lets pass is in the way of a close",
-           [] { return a_sync_lets_pass_but_syncs_and_closes(asio_op::close); }},
       rule{"another file is never in the way", another_file_is_never_in_the_way},
+      rule{"transfers pass a sync without a barrier", [] { return transfers_pass_a_sync_that_waits(true); }},
+      rule{"transfers do not pass a sync with a barrier", [] { return transfers_pass_a_sync_that_waits(false); }},
+      rule{"a sync does not pass a sync", [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fsync, false); }},
+      rule{"a barrier does not pass a sync",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fdatasync, false); }},
+      rule{"a close does not pass a sync", [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::close, false); }},
+      rule{"a sync does not pass a sync that others have passed",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::fsync, true); }},
+      rule{"a close does not pass a sync that others have passed",
+           [] { return syncs_and_closes_do_not_pass_a_sync(asio_op::close, true); }},
       rule{"the tree finds the youngest", the_tree_finds_the_youngest},
       rule{"a long search has an answer", a_long_search_has_an_answer},
       rule{"a late answer tells nothing", a_late_answer_tells_nothing},
@@ -669,6 +741,7 @@ inline const char* first_broken() {
       rule{"only what is older than an acknowledgement is forgotten",
            only_what_is_older_than_an_acknowledgement_is_forgotten},
       rule{"a failed sync is of its file", a_failed_sync_is_of_its_file},
+      rule{"a sync of what is not known concerns all", a_sync_of_what_is_not_known_concerns_all},
       rule{"a sync that was not tried loses nothing", a_sync_that_was_not_tried_loses_nothing},
       rule{"a file is told from a later one", a_file_is_told_from_a_later_one},
       rule{"the rest of a short transfer is asked for", the_rest_of_a_short_transfer_is_asked_for},

@@ -86,6 +86,7 @@ std::string smallest(program its, const playground& files, Wrong wrong) {
        << its.buffer_size << (its.on_failure == asioq::failure_policy::hold ? ", hold" : ", proceed");
   if (its.size_limit != 0) text << ", files limited to " << its.size_limit;
   if (its.syncs_fail) text << ", syncs fail";
+  if (its.syncs_are_passed) text << ", syncs without a barrier";
   for (const bad_sector& bad : its.bad_sectors)
     text << "\n  cannot " << (bad.for_writes ? "write" : "read") << " file " << bad.file << " from " << bad.begin
          << " to " << bad.end;

@@ -44,6 +44,7 @@ struct program {
   std::size_t size_limit = 0;                                  // RLIMIT_FSIZE; 0: none
   std::vector<bad_sector> bad_sectors;                         // of simulated disks
   bool syncs_fail = false;                                     // on simulated disks, now and then
+  bool syncs_are_passed = false;                               // they have no barrier, and do not fail
   std::vector<step> steps;
 
   [[nodiscard]] asioq::queue_options options() const {
@@ -53,6 +54,10 @@ struct program {
             .max_in_flight = max_in_flight,
             .on_failure = on_failure,
             .on_lost_failure = [](asioq::asio_request&) {}};
+  }
+
+  [[nodiscard]] asioq::sync_barrier barrier() const {
+    return syncs_are_passed ? asioq::sync_barrier::none : asioq::sync_barrier::full;
   }
 
   /// Of the strict run.

@@ -109,6 +109,7 @@ inline program random_program(std::uint64_t seed, const playground& files, const
     }
     made.syncs_fail = one_in(random, 2);
   }
+  made.syncs_are_passed = !made.syncs_fail && made.seed % 2 == 0;
 
   // Few descriptors and short ranges, so that requests meet; not too many that meet all others, so that many are in
   // flight.

@@ -31,10 +31,23 @@ inline std::size_t thread_count() {
   return count;
 }
 
-/// Waits until there are no more than `count` threads: a joined one may stay in /proc for a moment.
-inline bool threads_fall_to(std::size_t count) {
+/// The same without the kernel's own threads for io_uring, which go some time after their ring.
+inline std::size_t program_thread_count() {
+  std::size_t count = 0;
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", gone)) {
+    std::string name;
+    std::ifstream(task.path() / "comm") >> name;
+    if (!name.starts_with("iou-")) ++count;
+  }
+  return count;
+}
+
+/// Waits until there are no more than `count` threads, as `counted` by one of the above: a joined one may stay in /proc
+/// for a moment.
+inline bool threads_fall_to(std::size_t count, std::size_t (*counted)() = thread_count) {
   for (int tries = 0; tries < 2'000'000; ++tries) {
-    if (thread_count() <= count) return true;
+    if (counted() <= count) return true;
     std::this_thread::yield();
   }
   return false;

@@ -80,7 +80,8 @@ TEST_CASE("a descriptor that appends writes to the end, whatever the offset", "[
   const int appending = disk.open("a", {.appends = true});
   write(disk, plain, "abc");
   CHECK(write(disk, appending, "d", 0) == 1);
-  CHECK(read(disk, appending, 2) == "ab");  // as with pwrite(2), the position has not moved
+  CHECK(write(disk, appending, "") == 0);
+  CHECK(read(disk, appending, 2) == "ab");  // as with pwrite(2) and a write of nothing, the position has not moved
   CHECK(write(disk, appending, "e") == 1);
   CHECK(read(disk, appending, 2).empty());
   CHECK(text_on(disk, "a") == "abcde");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <asioq/detail/order/file_identity.hpp>
 #include <asioq/detail/request/record.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
@@ -17,7 +18,8 @@ namespace asioq::detail {
 ///
 /// The kernel forgets a failed sync. Once it has reported the error it may drop the dirty pages and call the next fsync
 /// of the same file a success (https://wiki.postgresql.org/wiki/Fsync_Errors). The log remembers the error, for each
-/// file separately.
+/// file separately. A sync of a file that is not known, and one that failed, concern all files: rather one error too
+/// many than a lost one.
 ///
 /// Under hold, a request that had begun before an older one failed may fail, too. Its failure counts like any other,
 /// since an owner that has dealt with the older one need not know of it yet.
@@ -48,9 +50,8 @@ class failure_log {
   [[nodiscard]] int admits(const request_record& record, const file_identity& file = {}) const noexcept {
     if (is_held(record)) return ECANCELED;
     if (!needs_file(record)) return 0;
-    const auto failed = std::ranges::find_if(syncs_, [&](const failed_sync& its) {
-      return (its.is_of_any_file || its.file == file) && concerns(its, record);
-    });
+    const auto failed = std::ranges::find_if(
+        syncs_, [&](const failed_sync& its) { return may_be_same(its.file, file) && concerns(its, record); });
     return failed == syncs_.end() ? 0 : failed->error;
   }
 
@@ -65,7 +66,7 @@ class failure_log {
     record_untried(record);
     if (!needs_file_of_failed(record)) return;
     // Without memory for another entry, it becomes a part of the last one, which then counts for all files.
-    if (!add(syncs_, {{record.sequence, record.sequence}, file, record.error})) syncs_.back().is_of_any_file = true;
+    if (!add(syncs_, {{record.sequence, record.sequence}, file, record.error})) syncs_.back().file = unknown_file;
   }
 
   /// The request has failed before its file had a part in it.
@@ -110,7 +111,6 @@ class failure_log {
   struct failed_sync : failure {
     file_identity file{};
     int error = 0;  // an errno value
-    bool is_of_any_file = false;
   };
 
   static constexpr std::size_t room = 4;

@@ -8,11 +8,32 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 namespace asioq::detail {
+
+/// In the place of an identity, where the kernel does not tell it now, as a server that is out of reach may have it. It
+/// stands for any file.
+inline constexpr file_identity unknown_file{
+    .volume = ~std::uint64_t{0}, .file = ~std::uint64_t{0}, .generation = ~std::uint64_t{0}};
+
+/// In the place of a generation, likewise.
+inline constexpr std::uint64_t unknown_generation = unknown_file.generation;
+
+constexpr bool is_unknown(const file_identity& its) noexcept {
+  return its.volume == unknown_file.volume && its.file == unknown_file.file;
+}
+
+/// Whether two identities are of the same file, as far as they are known.
+constexpr bool may_be_same(const file_identity& first, const file_identity& second) noexcept {
+  if (is_unknown(first) || is_unknown(second)) return true;
+  if (first.volume != second.volume || first.file != second.file) return false;
+  return first.generation == second.generation || first.generation == unknown_generation ||
+         second.generation == unknown_generation;
+}
 
 /// Whether it is a file system whose regular files have no contents of their own: what one file shows may depend on
 /// what was written to another. Source: linux/magic.h.
@@ -45,12 +66,16 @@ inline std::uint64_t file_system_of(int fd) noexcept {
 /// Asks the kernel for the facts of a descriptor. On a slow server that may take seconds, so the caller holds no lock.
 ///
 /// Regular files of a real file system, disks and pipes are told apart. All others count as one and the same stream,
-/// because no number shows which sockets, terminals, other devices or files of proc are connected.
+/// because no number shows which sockets, terminals, other devices or files of proc are connected. So does a number
+/// that means no file. If the kernel does not tell, it is `unknown_file`.
 inline file_facts facts_of(int fd) noexcept {
   constexpr file_identity odd{.volume = ~std::uint64_t{0}, .file = 0, .generation = 0};
   file_facts facts{.identity = odd, .is_stream = true, .appends = false, .size = file_facts::unlimited};
   struct stat status;
-  if (::fstat(fd, &status) != 0) return facts;
+  if (::fstat(fd, &status) != 0) {
+    if (errno != EBADF) facts.identity = unknown_file;
+    return facts;
+  }
   const int flags = ::fcntl(fd, F_GETFL);
   facts.appends = flags >= 0 && (flags & O_APPEND) != 0;
   if (S_ISBLK(status.st_mode)) {
@@ -67,11 +92,13 @@ inline file_facts facts_of(int fd) noexcept {
   return facts;
 }
 
-/// When the file was made, in nanoseconds; 0 if the file system does not say. Source: statx(2).
+/// When the file was made, in nanoseconds; 0 if the file system does not say; `unknown_generation` if it does not say
+/// now. Source: statx(2).
 inline std::uint64_t birth_of([[maybe_unused]] int fd) noexcept {
 #ifdef STATX_BTIME
   struct statx status;
-  if (::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 || (status.stx_mask & STATX_BTIME) == 0) return 0;
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0) return errno == ENOSYS ? 0 : unknown_generation;
+  if ((status.stx_mask & STATX_BTIME) == 0) return 0;
   return static_cast<std::uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000U + status.stx_btime.tv_nsec;
 #else
   return 0;
@@ -79,7 +106,8 @@ inline std::uint64_t birth_of([[maybe_unused]] int fd) noexcept {
 }
 
 /// What tells the file from a later one with the same inode number: its file handle or, where the file system hands out
-/// none (overlayfs for one), when it was made; 0 if neither is known. Source: name_to_handle_at(2).
+/// none (overlayfs for one), when it was made; 0 if it has neither; `unknown_generation` if the kernel does not tell
+/// now. Source: name_to_handle_at(2).
 inline std::uint64_t generation_of(int fd) noexcept {
 #ifdef MAX_HANDLE_SZ
   std::uint64_t generation = 0;
@@ -87,7 +115,11 @@ inline std::uint64_t generation_of(int fd) noexcept {
   auto* const handle = reinterpret_cast<::file_handle*>(place.data());
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount = 0;
-  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) return birth_of(fd);
+  if (::name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH) != 0) {
+    // These do not change; another error may be gone the next time, and the answer must not be another then.
+    const bool has_none = errno == EOPNOTSUPP || errno == EOVERFLOW || errno == ENOSYS || errno == EPERM;
+    return has_none ? birth_of(fd) : unknown_generation;
+  }
   for (unsigned i = 0; i < handle->handle_bytes; ++i)  // FNV-1a
     generation = (generation ^ std::to_integer<std::uint64_t>(place[sizeof(::file_handle) + i])) * 0x100000001b3U + 1;
   return generation;

@@ -19,6 +19,7 @@ struct open_file {
   std::uint64_t entry = 0;        // unique: tells this entry from a later one for the same number
   bool is_known = false;          // `facts`
   bool merging_is_known = false;  // `merges`
+  bool is_unanswered = false;     // the kernel does not tell the facts
   bool closes = false;            // a classified request will close it: what comes later may mean another file
   file_facts facts;               // as found: for the size see `file_table::size_of`
   merging merges;

@@ -23,10 +23,10 @@ namespace asioq::detail {
 /// - A positional transfer of no bytes stands for one, since the kernel still refuses it after a close.
 /// - Everything else stands for the whole file and excludes all: what uses the file's position, a write with O_APPEND,
 ///   syncs, truncate, allocate, close, and everything on a stream.
-/// - A sync that lets others pass is in the way of syncs and closes alone. A sync inherits the failure of an older one,
-///   and after a close the number means another file.
+/// - A sync that can be passed waits for all of them, but only other syncs and close wait for it: a sync to inherit its
+///   error, and a close since the number is still in use.
 ///
-/// Interval trees hold the ranges, so finding a request that is in the way takes logarithmic time (see there). A
+/// Three interval trees hold the ranges, so finding a request that is in the way takes logarithmic time (see there). A
 /// blocked request waits in the list of *one* request that is in its way. When that has finished, the blocked one looks
 /// for the next.
 /// - First it waits for the youngest, which is likely to finish last. In a chain it certainly does.
@@ -60,8 +60,7 @@ class hazards {
     request_record* const previous = youngest_;
     youngest_ = &record;
     tree_of(record).insert(record);
-    if (previous == nullptr || !excludes_whole_file(*previous) || previous->range::begin.file != file.id ||
-        previous->lets_pass || (minds_syncs(record) && !minds_syncs(*previous)))
+    if (previous == nullptr || !waits_for_all_before(*previous, record) || previous->range::begin.file != file.id)
       return may_run(record, &interval_tree::find_youngest);
     record.waits_for_all = true;
     append(previous->waiters, record);
@@ -85,13 +84,21 @@ class hazards {
   }
 
  private:
-  static bool excludes_whole_file(const request_record& record) noexcept {
-    return record.excludes && record.range::begin.offset == 0 && record.range::end.offset == file_facts::unlimited;
+  static bool can_be_passed(const request_record& record) noexcept {
+    return record.traits().is_sync && record.can_be_passed;
   }
 
-  /// Whether it waits for syncs that let others pass.
-  static bool minds_syncs(const request_record& record) noexcept {
+  /// Whether it waits also for the syncs that others can pass.
+  static bool passes_no_sync(const request_record& record) noexcept {
     return record.traits().is_sync || record.traits().ends_number;
+  }
+
+  /// Whether `previous` has to wait for everything of its file that `record` would have to wait for, and `record` for
+  /// `previous`.
+  static bool waits_for_all_before(const request_record& previous, const request_record& record) noexcept {
+    if (!previous.excludes || previous.range::begin.offset != 0 || previous.range::end.offset != file_facts::unlimited)
+      return false;
+    return passes_no_sync(record) ? passes_no_sync(previous) : !can_be_passed(previous);
   }
 
   /// Puts the request into the list of one that is in its way, the youngest of those that `find` finds in the trees.
@@ -99,27 +106,25 @@ class hazards {
   bool may_run(request_record& record, range* (interval_tree::*find)(const range&) noexcept) noexcept {
     record.waits_for_all = false;
     range* in_the_way = (excluding_.*find)(record);
-    if (record.excludes) {
-      range* const reader = (sharing_.*find)(record);
-      if (in_the_way == nullptr || (reader != nullptr && reader->age > in_the_way->age)) in_the_way = reader;
-    }
-    if (minds_syncs(record)) {
-      range* const sync = (passed_.*find)(record);
-      if (in_the_way == nullptr || (sync != nullptr && sync->age > in_the_way->age)) in_the_way = sync;
-    }
+    const auto search = [&](interval_tree& tree) {
+      range* const other = (tree.*find)(record);
+      if (in_the_way == nullptr || (other != nullptr && other->age > in_the_way->age)) in_the_way = other;
+    };
+    if (record.excludes) search(sharing_);
+    if (passes_no_sync(record)) search(passable_);
     if (in_the_way == nullptr) return true;
     append(static_cast<ordering_part*>(in_the_way)->waiters, record);
     return false;
   }
 
   interval_tree& tree_of(const request_record& record) noexcept {
-    if (record.lets_pass) return passed_;
+    if (can_be_passed(record)) return passable_;
     return record.excludes ? excluding_ : sharing_;
   }
 
   interval_tree excluding_;
   interval_tree sharing_;
-  interval_tree passed_;                // syncs that let others pass
+  interval_tree passable_;
   request_record* youngest_ = nullptr;  // the last one added, unless it has been removed
 };
 

@@ -2,6 +2,7 @@
 
 #include <asioq/asio_op.hpp>
 #include <asioq/detail/order/failure_log.hpp>
+#include <asioq/detail/order/file_identity.hpp>
 #include <asioq/detail/order/file_table.hpp>
 #include <asioq/detail/order/hazards.hpp>
 #include <asioq/detail/order/ready_queue.hpp>
@@ -30,14 +31,14 @@ namespace asioq::detail {
 ///    classified after all older ones, against all older unfinished ones, and becomes ready only when it conflicts with
 ///    none of them. It never blocks an older one. So of two requests that conflict, the older has finished when the
 ///    younger begins, whatever the others do, and two requests in flight together cannot observe each other. Exchanging
-///    neighbours that cannot observe each other changes no result, so every run equals the serial one. A sync that lets
-///    others pass is an exception: it may find what younger ones have written. It finds all that is older in any case.
+///    neighbours that cannot observe each other changes no result, so every run equals the serial one.
 /// 2. Facts. What a request conflicts with depends on what its descriptor means. The schedule asks a party that holds
 ///    no lock (`question`), and that party brings the answer (`learn`). Until then the request is unclassified, and so
 ///    is everything younger. The oldest unfinished request needs no facts, since it conflicts with nothing. It may
 ///    begin while it is *alone*, that is while no other is classified. The facts stay true as long as unfinished
 ///    requests name the descriptor, which must stay open that long. After a close that is in the order the number may
-///    mean another file, so what names it is classified only when the close has finished, by facts of then. Sizes are
+///    mean another file, so what names it is classified only when the close has finished, by facts of then. A request
+///    whose facts the kernel does not tell runs alone, and so does all that names the descriptor meanwhile. Sizes are
 ///    lower bounds: older writes only raise them, and a truncate lowers them when it is classified, or for all files
 ///    when it ends alone. What is learnt while a truncate is unfinished counts as 0.
 /// 3. Progress. The oldest unfinished request is never blocked and never stays unclassified, so it is ready, in flight
@@ -45,7 +46,7 @@ namespace asioq::detail {
 ///    request ends, and a question delays only what names the descriptor that it is about.
 /// 4. Failures and cancelled requests. A cancelled request that has not begun ends when it would start, and has no
 ///    effect, as if it had not been submitted. A failure concerns younger requests only (see failure_log). A sync
-///    blocks the younger syncs of its file, so they inherit exactly the errors that they would inherit in a serial run.
+///    waits for all older syncs of its file, so it inherits exactly the errors that it would inherit in a serial run.
 ///    Under `failure_policy::hold`, what began before the failure goes on, and nothing younger begins.
 /// 5. Completion. The schedule counts a request as finished when it and all older ones are done.
 class schedule {
@@ -113,7 +114,7 @@ class schedule {
 
   /// Whether facts are needed before the next request can be classified, and no party has been asked for them yet.
   [[nodiscard]] bool has_question() noexcept {
-    return first_unclassified_ != nullptr && !is_asked_ && !waits_for_close();
+    return first_unclassified_ != nullptr && !is_asked_ && !waits_for_older();
   }
 
   /// The question, which counts as asked from here on. There must be one.
@@ -132,7 +133,10 @@ class schedule {
     if (file != nullptr && !file->is_known) {
       // A truncate that was added later has not run: what it would have to wait for names the descriptor.
       if (asked.may_be_cut) facts.size = 0;
-      files_.learn(*file, facts);
+      if (is_unknown(facts.identity))
+        file->is_unanswered = true;
+      else
+        files_.learn(*file, facts);
     }
     classify();
     count_finished();
@@ -260,10 +264,12 @@ class schedule {
     return file.is_known && !file.closes;
   }
 
-  /// Whether the next request can be classified only when a close has finished: the kernel knows only then what the
-  /// number means.
-  [[nodiscard]] bool waits_for_close() noexcept {
-    return alone_ != nullptr ? alone_->traits().ends_number : files_.at(first_unclassified_->fd).closes;
+  /// Whether the next request can be classified only when an older one has finished: a close, since the kernel knows
+  /// only then what the number means; or all, since it does not tell.
+  [[nodiscard]] bool waits_for_older() noexcept {
+    if (alone_ != nullptr) return alone_->traits().ends_number || files_.at(alone_->fd).is_unanswered;
+    const open_file& file = files_.at(first_unclassified_->fd);
+    return file.closes || file.is_unanswered;
   }
 
   /// Starts a request that was ready. Returns whether it has to be carried out. If not, it has ended at once.

@@ -366,11 +366,21 @@ class queue_core {
       options_.on_lost_failure(request);
       return;
     }
-    std::string what = traits_of(request.op()).name;
-    if (request.length() != 0) what += " of " + name_of_place(request.length(), request.offset());
-    std::fprintf(stderr, "asioq: a failure was not reported: %s of descriptor %d: %s\n", what.c_str(), request.fd(),
-                 request.error().message().c_str());
+    print_loss(request);
     if (must_terminate) std::terminate();
+  }
+
+  static void print_loss(const asio_request& request) noexcept {
+    const char* const name = traits_of(request.op()).name;
+    try {
+      std::string what = name;
+      if (request.length() != 0) what += " of " + name_of_place(request.length(), request.offset());
+      std::fprintf(stderr, "asioq: a failure was not reported: %s of descriptor %d: %s\n", what.c_str(), request.fd(),
+                   request.error().message().c_str());
+    } catch (...) {  // there is no memory for the long message
+      std::fprintf(stderr, "asioq: a failure was not reported: %s of descriptor %d: errno %d\n", name, request.fd(),
+                   request.error().value());
+    }
   }
 
   [[noreturn]] static void fail(const char* why) noexcept {

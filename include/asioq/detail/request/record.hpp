@@ -21,7 +21,6 @@ struct request_record;
 /// What a request asks for. The holder of the handle sets it; it is constant while submitted.
 struct request_values {
   asio_op op = asio_op::free;
-  bool lets_pass = false;  // of a sync: see sync_kind
   int fd = -1;
   std::byte* data = nullptr;  // the first byte to fill or to write
   std::size_t length = 0;
@@ -58,6 +57,7 @@ struct alignas(64) owner_part {
   request_record* next_of_kind = nullptr;  // the next in the ledger's list of its kind
   bool reported = false;                   // a thrown write_back_error has covered its failure
   bool has_receiver = false;               // set on submission
+  bool can_be_passed = false;              // set when a sync is prepared: it has no barrier
 };
 
 /// What changes with a submission.

@@ -949,7 +949,7 @@ class write_behind : public completion {
   void submit_sync() noexcept {
     asio_request request = get_for_control();
     if (!request) return;
-    request.prepare_fdatasync(file_.fd(), sync_kind::let_pass);
+    request.prepare_fdatasync(file_.fd(), sync_barrier::none);
     if (!submit_counted(std::move(request))) {
       give_back(request);
       return;

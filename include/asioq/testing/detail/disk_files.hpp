@@ -214,7 +214,8 @@ class disk_files {
     } else {
       data = data.first(image.read(place, data.first(static_cast<std::size_t>(length))));
     }
-    if (operation.offset() == current_position) its.position = place + data.size();
+    // A write of nothing moves no position, not even to the end that others are appended to.
+    if (operation.offset() == current_position && !data.empty()) its.position = place + data.size();
     return static_cast<std::int64_t>(data.size());
   }
 

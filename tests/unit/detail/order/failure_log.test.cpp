@@ -51,6 +51,23 @@ TEST_CASE("a failed sync is remembered for its file, with its error", "[failure_
   }
 }
 
+TEST_CASE("a failed sync concerns all files while the kernel does not tell which it is", "[failure_log]") {
+  using asioq::detail::unknown_file;
+  using asioq::detail::unknown_generation;
+  record_store store;
+  failure_log log(failure_policy::proceed);
+  const auto sync = [&](std::uint64_t sequence) -> request_record& { return request(store, asio_op::fsync, sequence); };
+  log.record(request(store, asio_op::fsync, 1, 0, EIO), file(1, 5));
+  CHECK(log.admits(sync(2), unknown_file) == EIO);
+  CHECK(log.admits(sync(2), file(1, unknown_generation)) == EIO);
+  CHECK(log.admits(sync(2), file(2, unknown_generation)) == 0);
+  log.record(request(store, asio_op::fsync, 3, 0, EDQUOT), file(2, unknown_generation));
+  CHECK(log.admits(sync(4), file(2, 7)) == EDQUOT);
+  CHECK(log.admits(sync(4), file(3)) == 0);
+  log.record(request(store, asio_op::fsync, 5, 0, EIO), unknown_file);
+  CHECK(log.admits(sync(6), file(3)) == EIO);
+}
+
 TEST_CASE("a failure concerns younger requests alone", "[failure_log]") {
   record_store store;
   const failure_policy policy = GENERATE(failure_policy::proceed, failure_policy::hold);
