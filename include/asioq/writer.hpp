@@ -248,11 +248,23 @@ class writer {
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == retention::until_durable})) {}
 
+  /// Lets calls go on that wait for another to end, however that ends.
+  struct turn_for_others {
+    ~turn_for_others() {
+      if (its != nullptr) its->serve();
+    }
+    core* its = nullptr;
+  };
+
   /// The blocking form of a call.
   template <class Call, class... Arguments>
   decltype(auto) run(Arguments&&... arguments) {
+    turn_for_others others;  // goes after the call
     Call call(*core_, std::forward<Arguments>(arguments)...);
-    if (!call.goes_on()) wait_for(call);
+    if (!call.goes_on()) {
+      others.its = core_;
+      wait_for(call);
+    }
     return call.result();
   }
 
@@ -263,7 +275,6 @@ class writer {
       // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
       static_cast<void>(queue_->get());
     } while (!call.goes_on());
-    core_->serve();
   }
 
   template <class Call, class... Arguments>
