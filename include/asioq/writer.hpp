@@ -55,7 +55,12 @@ struct rescued_part {
 ///
 /// It takes requests of the queue for its blocks, fills their buffers, and submits them as writes with a receiver. A
 /// block is as long as the queue's buffers, rounded down to the file's alignment. So it works on every executor, and
-/// shares the queue with other streams and with requests of the program.
+/// shares the queue with other streams and with requests of the program. What is submitted on the queue
+/// behind a block sees it, though it may not have been written yet. After `start_flush()` that is so for all that was
+/// accepted, unless `max_behind` bytes are unwritten or a unit has to be read first; after `flush()` it is so at once.
+///
+/// **Requests.** Of `queue_options::max_requests` it needs one at a time, and up to three if the file is direct. If it
+/// can get none, and waits for nothing that would give one back, the call throws what `get()` of the queue throws.
 ///
 /// **Three positions**, in bytes from the start of the file, each a prefix of the one before. Up to `position()` it has
 /// accepted what it was given. Up to `written_through()` that is with the kernel, which readers see. Up to
@@ -63,12 +68,12 @@ struct rescued_part {
 /// as durable.
 ///
 /// **Direct files.** Any position and any length will do. A flush inside a unit of the file's alignment writes the
-/// whole unit: with zeros behind the end of the file, else with what the file has there, which it reads first. It goes
-/// on in a copy of the unit, and writes it again later. The zeros are cut off by a truncate in the order of the queue,
-/// before each sync and in `close()`. Between them the file may be longer than it should be, by less than the
-/// alignment. While a writer is open, nothing else may write to the unit in which its position is. A file that has got
-/// longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on
-/// through the page cache.
+/// whole unit: with zeros behind the end of the file, else with what the file has there, which it reads first: so the
+/// descriptor must be for reading, too. It goes on in a copy of the unit, and writes it again later. The zeros are cut
+/// off by a truncate in the order of the queue, before each sync and in `close()`. Between them the file may be longer
+/// than it should be, by less than the alignment. While a writer is open, nothing else may write to the unit in which
+/// its position is. A file that has got longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses
+/// a direct transfer, the writer goes on through the page cache.
 ///
 /// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
 /// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
@@ -244,11 +249,23 @@ class writer {
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == retention::until_durable})) {}
 
+  /// Lets calls go on that wait for another to end, however that ends.
+  struct turn_for_others {
+    ~turn_for_others() {
+      if (its != nullptr) its->serve();
+    }
+    core* its = nullptr;
+  };
+
   /// The blocking form of a call.
   template <class Call, class... Arguments>
   decltype(auto) run(Arguments&&... arguments) {
+    turn_for_others others;  // goes after the call
     Call call(*core_, std::forward<Arguments>(arguments)...);
-    if (!call.goes_on()) wait_for(call);
+    if (!call.goes_on()) {
+      others.its = core_;
+      wait_for(call);
+    }
     return call.result();
   }
 
@@ -259,7 +276,6 @@ class writer {
       // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
       static_cast<void>(queue_->get());
     } while (!call.goes_on());
-    core_->serve();
   }
 
   template <class Call, class... Arguments>

@@ -519,6 +519,31 @@ owned_task sync_once(Writer& sink) {
 
 }  // namespace
 
+TEST_CASE("a coroutine that writes while another call does comes after it", "[writer][coroutine]") {
+  on_every_executor([](const auto& world) {
+    const descriptor file = temp_file("/dev/shm");
+    const std::string first(10'000, 'a');
+    const std::string second(100, 'b');
+    auto queue = world.queue({.buffer_size = 512});
+    asioq::writer sink{queue, file.get(), {.max_behind = 1024}};
+    std::optional<owned_task> task;
+    bool began_early = false;
+    calling_receiver receiver([&](asioq::asio_request) {
+      task.emplace(write_once(sink, second));
+      began_early = task->is_done();
+    });
+    queue.submit(read_of(queue, file, 1, 0), receiver);
+    sink.write(bytes_of(first));
+    REQUIRE(task);
+    CHECK_FALSE(began_early);
+    task->rethrow();
+    CHECK(task->is_done());
+    CHECK(sink.position() == 10'100);
+    sink.close();
+    CHECK(contents(file) == first + second);
+  });
+}
+
 TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     for (const std::size_t unit : {1U, 16U}) {

@@ -3,8 +3,11 @@
 
 Copies the folder INCLUDE, puts the text NEW in the place of OLD, which must be in HEADER exactly once, compiles SOURCE
 with the copy, links it with LIBRARY and runs it. That must fail, or never end; that it compiles is needed, too.
+
+If LIBRARY is a program, SOURCE becomes a module that the program loads: $ASIOQ_MODULE_ON_TRIAL has its path.
 """
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -23,11 +26,14 @@ with tempfile.TemporaryDirectory() as folder:
     mutated.write_text(text.replace(old, new))
 
     program = f'{folder}/program'
-    command = [*compiler, '-I', copy, source, library, '-o', program]
+    is_module = not library.endswith('.a')
+    command = [*compiler, '-I', copy, source, *(['-shared', '-fPIC'] if is_module else [library]), '-o', program]
     if subprocess.run(command, check=False).returncode != 0:
         sys.exit('The mutation does not compile.')
     try:
-        status = subprocess.run([program], check=False, timeout=30).returncode
+        to_run = library if is_module else program
+        environment = {**os.environ, 'ASIOQ_MODULE_ON_TRIAL': program}
+        status = subprocess.run([to_run], check=False, timeout=30, env=environment).returncode
     except subprocess.TimeoutExpired:
         print('It never ended.')
         status = 1

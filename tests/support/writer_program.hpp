@@ -20,6 +20,9 @@
 #include "files.hpp"
 #include "requests.hpp"
 #include "seed.hpp"
+#ifdef ASIOQ_TEST_WRITER_ON_TRIAL
+#include "writer_on_trial.hpp"
+#endif
 
 namespace asioq_test {
 
@@ -72,6 +75,16 @@ class simulated_place {
   int fd_ = -1;
 };
 
+#ifdef ASIOQ_TEST_WRITER_ON_TRIAL
+template <class Queue>
+using tested_writer = writer_on_trial<Queue>;  // see tests/mutations
+inline constexpr std::uint64_t share_of_programs = 3;
+#else
+template <class Queue>
+using tested_writer = asioq::writer<Queue>;
+inline constexpr std::uint64_t share_of_programs = 1;
+#endif
+
 /// What a random program may do.
 struct writer_habits {
   std::size_t unit = 4096;                   // the alignment, or a multiple of it
@@ -83,7 +96,7 @@ struct writer_habits {
 /// Does what a program may do with writers of a file. After each, the file must have what they were given.
 template <class Queue, class Place>
 class writer_program {
-  using writer = asioq::writer<Queue>;
+  using writer = tested_writer<Queue>;
 
  public:
   writer_program(Queue& queue, Place& place, std::mt19937_64 random, writer_habits habits = {})
