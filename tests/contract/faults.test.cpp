@@ -162,6 +162,29 @@ TEST_CASE("direct transfers work with the buffers as they are", "[fault][direct]
   });
 }
 
+TEST_CASE("direct transfers at the position move it", "[fault][direct]") {
+  with_direct_file([](const auto& world, const descriptor& file) {
+    const std::string text = pattern(4 * 4096);
+    auto queue = world.queue({.buffer_size = 4096});
+    for (std::size_t i = 0; i < 4; ++i) queue.submit(write_of(queue, file, text.substr(i * 4096, 4096)));
+    for (const outcome& one : drain(queue)) CHECK((!one.error && one.bytes == 4096));
+    CHECK(::lseek(file.get(), 0, SEEK_CUR) == 4 * 4096);
+    CHECK((contents(reopen(file, O_RDONLY)) == text));
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    for (int i = 0; i < 5; ++i) queue.submit(read_of(queue, file, 4096));
+    std::string found;
+    for (const outcome& one : drain(queue)) found += one.data;
+    CHECK((found == text));
+    const descriptor appending = reopen(file, O_RDWR | O_APPEND | O_DIRECT);
+    for (std::size_t i = 0; i < 2; ++i) queue.submit(write_of(queue, appending, text.substr(0, 4096)));
+    queue.submit(read_of(queue, appending, 4096));
+    const std::vector<outcome> all = drain(queue);
+    REQUIRE(all.size() == 3);
+    CHECK(all[2].bytes == 0);
+    CHECK((contents(reopen(file, O_RDONLY)) == text + text.substr(0, 4096) + text.substr(0, 4096)));
+  });
+}
+
 TEST_CASE("a misaligned direct transfer is refused by the kernel, and says so", "[fault][direct]") {
   with_direct_file([](const auto& world, const descriptor& file) {
     auto queue = world.queue({.buffer_size = 4096});

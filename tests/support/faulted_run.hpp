@@ -78,10 +78,10 @@ struct faulted_step {
 /// The part that does not depend on the executor.
 class faulted_run_base {
  public:
-  explicit faulted_run_base(const run_manner& manner) : manner_(manner), results_(program.size()) {
-    files_[step::data] = memory_file();
-    files_[step::log] = memory_file();
-    files_[step::source] = memory_file();
+  /// On files that are empty, in the order of `faulted_step::file_name`.
+  faulted_run_base(const run_manner& manner, std::array<descriptor, 3> files)
+      : manner_(manner), results_(program.size()) {
+    std::ranges::move(files, files_.begin());
     set_contents(files_[step::source], pattern(400, 99));
     files_[step::full] = open_path("/dev/full", O_RDWR);
     files_[step::again] = reopen(files_[step::data], O_RDWR);
@@ -95,6 +95,10 @@ class faulted_run_base {
     threads_before_ = program_thread_count();
     descriptors_before_ = descriptor_count();
   }
+
+  /// On files in memory.
+  explicit faulted_run_base(const run_manner& manner)
+      : faulted_run_base(manner, {memory_file(), memory_file(), memory_file()}) {}
 
   faulted_run_base(const faulted_run_base&) = delete;
   faulted_run_base& operator=(const faulted_run_base&) = delete;
@@ -115,9 +119,12 @@ class faulted_run_base {
   /// The errno values of what calls of the queue have thrown. ENOMEM for std::bad_alloc.
   [[nodiscard]] const std::vector<int>& thrown() const { return thrown_; }
 
-  /// How many requests have failed.
-  [[nodiscard]] std::size_t failures() const {
-    return static_cast<std::size_t>(std::ranges::count_if(results_, [](const result& its) { return its.error != 0; }));
+  /// How many requests that are no syncs have failed with this error.
+  [[nodiscard]] std::size_t failures(int error) const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < program.size(); ++i)
+      if (results_[i].error == error && !asioq::traits_of(program[i].op).is_sync) ++count;
+    return count;
   }
 
  protected:
@@ -303,8 +310,8 @@ class faulted_run_base {
     constexpr std::array lossless{0, EAGAIN, EBADF, ECANCELED, EINTR, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP};
     if (std::ranges::find(lossless, error) != lossless.end()) return false;
     return std::ranges::any_of(made, [&](const made_failure& one) {
-      const bool is_of_file =
-          one.fd == files_[file].get() || (file == step::data && one.fd == files_[step::again].get());
+      const bool is_of_file = one.op == op::free || one.fd == files_[file].get() ||
+                              (file == step::data && one.fd == files_[step::again].get());
       return one.error == error && is_of_file;
     });
   }
@@ -353,8 +360,9 @@ class faulted_run_base {
               std::strerror(one.error));
     }
     // A read that fails holds what follows, but at its destruction a queue does not say so.
-    bool holds =
-        manner_.way == collecting::at_destruction && std::ranges::find(made, op::read, &made_failure::op) != made.end();
+    bool holds = manner_.way == collecting::at_destruction && std::ranges::any_of(made, [](const made_failure& one) {
+                   return one.op == op::read || (one.op == op::free && !one.is_short_read);
+                 });
     for (std::size_t i = 0; i < program.size(); ++i) {
       const int error = results_[i].error;
       const bool is_held = holds && manner_.policy == asioq::failure_policy::hold;

@@ -73,6 +73,18 @@ class fuse_disk {
     if (::stat((point_.path() / "writes").c_str(), &status) != 0) throw_errno("stat");
     return static_cast<std::uint64_t>(status.st_size);
   }
+  /// Has one in so many messages about the files noisy0 to noisy2 fail; none if this is 0.
+  void make_noise(std::uint64_t one_in) const {
+    const descriptor control = open("noise", O_WRONLY);
+    const std::string text = std::to_string(one_in);
+    if (::write(control.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) throw_errno("write");
+  }
+  /// Messages that have failed so, but those to sync.
+  [[nodiscard]] std::uint64_t failures() const {
+    struct stat status{};
+    if (::stat((point_.path() / "failures").c_str(), &status) != 0) throw_errno("stat");
+    return static_cast<std::uint64_t>(status.st_size);
+  }
   /// What is in `data` in this range.
   static std::string text(std::uint64_t begin, std::uint64_t length) {
     std::string all(length, '\0');

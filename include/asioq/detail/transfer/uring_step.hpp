@@ -122,10 +122,11 @@ inline void describe(::io_uring_sqe& entry, io_operation& operation, bool has_tr
   ::io_uring_sqe_set_data(&entry, &operation);
 }
 
-/// If an error cuts a transfer at the file's position short, Linux (6.18 for one) reports the bytes before the error
-/// but leaves the position where it was, and the next write would overwrite them.
+/// Linux (6.18 for one) leaves the position where it was if an error cuts a transfer short, and if the file system
+/// completes the transfer later than the call that begins it, as with O_DIRECT and on FUSE. The next write would
+/// overwrite what was written.
 inline void mend_position(const io_operation& operation, std::int32_t result) noexcept {
-  if (result <= 0 || static_cast<std::size_t>(result) == operation.buffer().size() || operation.place < 0) return;
+  if (result <= 0 || operation.place < 0) return;
   if (::lseek(operation.fd(), 0, SEEK_CUR) != operation.place) return;
   const bool appends = operation.op() != asio_op::read && (::fcntl(operation.fd(), F_GETFL) & O_APPEND) != 0;
   ::lseek(operation.fd(), appends ? 0 : operation.place + result, appends ? SEEK_END : SEEK_SET);
