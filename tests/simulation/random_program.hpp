@@ -83,7 +83,9 @@ inline step random_step(generator& random, const program& its, std::uint64_t who
   made.op = any_of(random, {asio_op::read, asio_op::read, asio_op::write, asio_op::write_back});
   made.length = random.below(random.below(3) == 0 ? 48 : 12);
   made.offset = random.below(span);
-  if (random.below(4) == 0 && !its.steps.empty()) {  // continues the one before
+  // Continues the one before.
+  if (!its.steps.empty() && (its.is_burst ? random.below(8) != 0 : random.below(4) == 0)) {
+    if (its.is_burst && asioq::traits_of(its.steps.back().op).transfers) made.op = its.steps.back().op;
     made.where = its.steps.back().where;
     made.queue = its.steps.back().queue;
     made.offset = its.steps.back().offset;

@@ -546,7 +546,10 @@ class run {
         request.prepare_close(fd);
         break;
     }
-    if (its.first != 0 && asioq::traits_of(its.op).transfers) request.use_from(its.first);
+    const std::size_t first = asioq::traits_of(its.op).transfers ? its.first : 0;
+    if (first != 0) request.use_from(first);
+    if (request.data().data() != request.buffer().data() + first || request.bytes_transferred() != 0 || request.error())
+      found("a request that is prepared says that it is not");
   }
 
   void submit(life& where, asioq::asio_request request, lane comes_back, std::uint64_t luck) {
