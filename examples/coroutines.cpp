@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -66,7 +67,7 @@ bool is_copied(const std::string& path) {
 }
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
 #ifdef WITH_URING
   asioq::uring_or_pool io{4};
 #else
@@ -76,5 +77,9 @@ int main(int argc, char** argv) {
                                                              {.order = asioq::execution_order::as_if_serial}};
   for (int i = 1; i < argc; ++i) copy(queue, argv[i]);
   while (queue.run_one() > 0) continue;  // resumes the coroutine whose block has been read or written
-  return failures == 0 && std::all_of(argv + 1, argv + argc, is_copied) ? 0 : 1;
+  if (failures > 0) return 1;
+  if (!std::all_of(argv + 1, argv + argc, is_copied)) throw std::runtime_error("a copy differs");
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "coroutines: %s\n", error.what());
+  return 1;
 }

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -157,7 +158,7 @@ constexpr variant variants[] = {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc == 3) {
     for (const auto& [name, its] : variants)
       if (std::string_view(name) == argv[1])
@@ -180,5 +181,9 @@ int main(int argc, char** argv) {
     if (seed != 0 && its != mistake::none) show(its, seed);
     is_right = is_right && (seed == 0) == (its == mistake::none);
   }
+  if (!is_right) std::fprintf(stderr, "crash_test: a mistake was not found, or one that is none\n");
   return is_right ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "crash_test: %s\n", error.what());
+  return 1;
 }

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 constexpr std::size_t huge_page = 2 << 20;
@@ -49,9 +51,9 @@ struct huge_page_allocator : std::allocator<T> {
   }
 };
 
-int main() {
+int main() try {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return 1;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
   asioq::basic_asio_queue<asioq::default_executor, huge_page_allocator<std::byte>> queue{{.buffer_size = huge_page}};
 
   asioq::asio_request write = queue.get();
@@ -62,6 +64,9 @@ int main() {
   const bool written = queue.wait().bytes_transferred() == huge_page;
 
   std::fclose(file);
-  std::cout << (aligned && written ? "2 MiB written from a huge page\n" : "something is wrong\n");
-  return aligned && written ? 0 : 1;
+  if (!aligned || !written) throw std::runtime_error(written ? "the buffer is not aligned" : "the write has failed");
+  std::cout << "2 MiB written from a huge page\n";
+} catch (const std::exception& error) {
+  std::cerr << "custom_allocator_huge_pages: " << error.what() << '\n';
+  return 1;
 }

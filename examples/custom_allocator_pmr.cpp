@@ -3,17 +3,19 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <memory_resource>
 #include <new>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 using pmr_queue = asioq::basic_asio_queue<asioq::default_executor, std::pmr::polymorphic_allocator<std::byte>>;
 
-int main() {
+int main() try {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return 1;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
 
   // 1 MiB, of which each request takes its buffer, a little for itself, and what aligning costs. Then
   // null_memory_resource throws. The queue allocates one thing at a time, so a resource without locks will do.
@@ -47,5 +49,8 @@ int main() {
   std::fseek(file, 0, SEEK_END);
   right = right && std::ftell(file) == static_cast<long>(count);
   std::fclose(file);
-  return right ? 0 : 1;
+  if (!right) throw std::runtime_error("a write has failed, or a buffer is wrong");
+} catch (const std::exception& error) {
+  std::cerr << "custom_allocator_pmr: " << error.what() << '\n';
+  return 1;
 }

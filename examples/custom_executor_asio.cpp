@@ -9,6 +9,7 @@
 #include <exception>
 #include <future>
 #include <iostream>
+#include <stdexcept>
 #include <utility>
 
 namespace {
@@ -25,7 +26,7 @@ static_assert(asioq::executor<asio_pool_executor>);
 // A queue has one owner at a time: here it is made, used and destroyed by one handler.
 bool write_and_read(const asio_pool_executor& executor) {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return false;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
   const int fd = ::fileno(file);
   asioq::basic_asio_queue<asio_pool_executor> queue{executor, {.buffer_size = 1 << 16}};
   for (std::size_t i = 0; i < 100; ++i) {
@@ -46,7 +47,7 @@ bool write_and_read(const asio_pool_executor& executor) {
 
 }  // namespace
 
-int main() {
+int main() try {
   asio::thread_pool pool(2);
   std::array<std::promise<bool>, 3> results;
   for (std::promise<bool>& result : results)
@@ -61,6 +62,9 @@ int main() {
   bool right = true;
   for (std::promise<bool>& result : results) right = result.get_future().get() && right;
   pool.join();
-  std::cout << (right ? "three files written and read on two threads\n" : "a file is wrong\n");
-  return right ? 0 : 1;
+  if (!right) throw std::runtime_error("a file is wrong");
+  std::cout << "three files written and read on two threads\n";
+} catch (const std::exception& error) {
+  std::cerr << "custom_executor_asio: " << error.what() << '\n';
+  return 1;
 }

@@ -3,7 +3,9 @@
 
 #include <cstdio>
 #include <deque>
+#include <exception>
 #include <iostream>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
@@ -29,9 +31,9 @@ struct loop_executor {
 };
 static_assert(asioq::executor<loop_executor>);
 
-int main() {
+int main() try {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return 1;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
   const int fd = ::fileno(file);
 
   event_loop loop;
@@ -53,5 +55,8 @@ int main() {
   right = right && std::fseek(file, 0, SEEK_SET) == 0 && std::fread(text, 1, sizeof text, file) == 3;
   std::fclose(file);
   std::cout << finished << " writes made " << text << '\n';
-  return right && finished == 3 && std::string_view(text) == "abc" ? 0 : 1;
+  if (!right || finished != 3 || std::string_view(text) != "abc") throw std::runtime_error("a write has failed");
+} catch (const std::exception& error) {
+  std::cerr << "custom_executor_minimal: " << error.what() << '\n';
+  return 1;
 }

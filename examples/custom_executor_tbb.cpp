@@ -6,8 +6,10 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
 namespace {
@@ -39,9 +41,9 @@ constexpr std::byte content(std::size_t offset) { return std::byte(offset * offs
 
 }  // namespace
 
-int main() {
+int main() try {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return 1;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
   const int fd = ::fileno(file);
 
   io_arena io;
@@ -64,5 +66,8 @@ int main() {
   }
   std::fclose(file);
   std::cout << right << " bytes are right\n";
-  return right == blocks * block_size ? 0 : 1;
+  if (right != blocks * block_size) throw std::runtime_error("some are not");
+} catch (const std::exception& error) {
+  std::cerr << "custom_executor_tbb: " << error.what() << '\n';
+  return 1;
 }

@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <iostream>
+#include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
-int main() {
+int main() try {
   std::FILE* file = std::tmpfile();
-  if (file == nullptr) return 1;
+  if (file == nullptr) throw std::runtime_error("no temporary file");
   const int fd = ::fileno(file);
   constexpr std::string_view greeting = "Hello, queue!";
 
@@ -27,9 +30,13 @@ int main() {
   const asioq::asio_request written = queue.wait();  // comes back in the same order
   const asioq::asio_request answer = queue.wait();
   std::fclose(file);
-  if (written.error() || answer.error()) return 1;
+  if (written.error()) throw std::system_error(written.error(), "write");
+  if (answer.error()) throw std::system_error(answer.error(), "read");
 
   const std::string_view text(reinterpret_cast<const char*>(answer.data().data()), answer.data().size());
   std::cout << text << '\n';
-  return text == greeting ? 0 : 1;
+  if (text != greeting) throw std::runtime_error("what was read is not what was written");
+} catch (const std::exception& error) {
+  std::cerr << "hello_queue: " << error.what() << '\n';
+  return 1;
 }

@@ -4,7 +4,9 @@
 #include <asioq/asioq.hpp>
 
 #include <array>
+#include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 struct detached {  // a coroutine that begins at once and destroys itself at its end
@@ -13,7 +15,7 @@ struct detached {  // a coroutine that begins at once and destroys itself at its
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_never final_suspend() noexcept { return {}; }
     void return_void() {}
-    void unhandled_exception() { std::terminate(); }  // submitting has failed: for misuse, or for want of memory
+    void unhandled_exception() { throw; }  // to the initiator: submitting has failed, for misuse or want of memory
   };
 };
 
@@ -31,14 +33,21 @@ class file_queue {       // for an io_context that one thread runs
   }
 
  private:
+  struct outstanding {  // counts a request, however it ends
+    int& count;
+    explicit outstanding(int& its_count) : count(its_count) { ++count; }
+    outstanding(const outstanding&) = delete;
+    outstanding& operator=(const outstanding&) = delete;
+    ~outstanding() { --count; }
+  };
   detached carry_out(auto handler, asioq::asio_request request) {
     const auto work = asio::make_work_guard(handler, readable_.get_executor());
     std::stop_source stop;
     auto slot = asio::get_associated_cancellation_slot(handler);
     if (slot.is_connected()) slot.assign([stop](asio::cancellation_type) mutable { stop.request_stop(); });
-    if (outstanding_++ == 0) watch();
+    const outstanding counted{outstanding_};
+    if (outstanding_ == 1) watch();
     auto done = co_await queue.async_submit(std::move(request), stop.get_token());
-    --outstanding_;
     slot.clear();
     // Outside of poll(), where the handler may call everything.
     asio::post(work.get_executor(),
@@ -54,11 +63,13 @@ class file_queue {       // for an io_context that one thread runs
   asio::posix::stream_descriptor readable_;
 };
 
-int main() {
+int main() try {
   std::array<int, 2> ends{};
-  if (::pipe(ends.data()) != 0) return 1;
+  if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe");
+  asio::cancellation_signal cancel;
   asio::io_context context;
   file_queue files(context);
+  asio::posix::stream_descriptor to(context, ends[1]);  // goes first, which ends the reads that the queue waits for
   const auto read = [&] {
     auto request = files.queue.get();
     request.prepare_read(ends[0], 100);
@@ -71,10 +82,13 @@ int main() {
   asio::co_spawn(context, receive, asio::detached);
   context.poll();  // the request has been submitted, and waits for the pipe
   bool is_cancelled = false;
-  asio::cancellation_signal cancel;
   const auto cancellable = [&](auto done) { is_cancelled = done.error() == std::errc::operation_canceled; };
   files.async_submit(read(), asio::bind_cancellation_slot(cancel.slot(), cancellable));
   cancel.emit(asio::cancellation_type::total);  // before its turn has come
-  if (::write(ends[1], "through", 7) == 7) context.run();
-  return size == 7 && is_cancelled ? 0 : 1;
+  asio::write(to, asio::buffer("through", 7));
+  context.run();
+  if (size != 7 || !is_cancelled) throw std::runtime_error("a read has failed, or was not cancelled");
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "loop_asio: %s\n", error.what());
+  return 1;
 }

@@ -11,11 +11,13 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
+#include <stdexcept>
 #include <utility>
 
 struct server final : asioq::completion {
   asioq::asio_queue queue{{.buffer_size = 64}};
-  int socket = -1, file = -1, outstanding = 0, syncs = 0;
+  int socket = -1, file = -1, outstanding = 0, syncs = 0, failures = 0;
 
   void submit(asioq::asio_request request) {
     queue.submit(std::move(request), *this);  // the queue has the server's address until it calls finished()
@@ -39,14 +41,15 @@ struct server final : asioq::completion {
 
   void finished(asioq::asio_request request) noexcept override {  // called inside poll(), in the order of submission
     --outstanding;
+    if (request.error()) ++failures;
     if (request.op() == asioq::asio_op::fdatasync) ++syncs;
     if (request.op() == asioq::asio_op::write) ::send(socket, request.error() ? "n" : "y", 1, MSG_NOSIGNAL);
   }
 };
 
-int main() {
+int main() try {
   std::array<int, 2> sockets{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()) != 0) return 1;
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()) != 0) throw std::runtime_error("no sockets");
   for (int i = 0; i < 100; ++i) ::send(sockets[0], "a record", 8, 0);  // the client, in a hurry
   ::shutdown(sockets[0], SHUT_WR);
 
@@ -65,7 +68,7 @@ int main() {
 
   for (bool is_open = true; is_open || its.outstanding > 0 || its.syncs == 0;) {
     epoll_event event{};
-    if (::epoll_wait(loop, &event, 1, -1) < 0) return 1;
+    if (::epoll_wait(loop, &event, 1, -1) < 0) throw std::runtime_error("epoll_wait has failed");
     std::uint64_t ticks = 0;
     if (event.data.fd == finished) its.queue.poll();
     if (event.data.fd == timer && ::read(timer, &ticks, sizeof ticks) > 0 && its.outstanding == 0) its.on_timer();
@@ -76,5 +79,8 @@ int main() {
   for (char answer = 'y'; ::recv(sockets[0], &answer, 1, MSG_DONTWAIT) == 1;) answers += answer == 'y' ? 1 : 0;
   const auto size = static_cast<long>(::lseek(its.file, 0, SEEK_END));
   std::printf("%d answers, %ld bytes written, synced %d times\n", answers, size, its.syncs);
-  return answers == 100 && size == 800 ? 0 : 1;
+  if (its.failures > 0 || answers != 100 || size != 800) throw std::runtime_error("a record was not written");
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "loop_epoll: %s\n", error.what());
+  return 1;
 }

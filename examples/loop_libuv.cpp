@@ -6,21 +6,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
+#include <stdexcept>
 #include <utility>
 
 constexpr std::size_t block_size = 1 << 16;
 
 struct copy final : asioq::completion {
-  asioq::asio_queue& queue;
+  asioq::asio_queue queue{{.buffer_size = block_size}};
   uv_handle_t* readable;
   int from, to;
   std::uint64_t next = 0;
   int outstanding = 0, error = 0;
 
-  copy(asioq::asio_queue& its_queue, uv_handle_t* handle, int source, int target)
-      : queue(its_queue), readable(handle), from(source), to(target) {}
+  copy(uv_handle_t* handle, int source, int target) : readable(handle), from(source), to(target) {}
 
   void submit(asioq::asio_request request) {
     queue.submit(std::move(request), *this);
@@ -45,19 +47,19 @@ struct copy final : asioq::completion {
   }
 };
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const int from = argc == 3 ? ::open(argv[1], O_RDONLY) : -1;
   const int to = from >= 0 ? ::open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
   if (to < 0) return std::fputs("loop_libuv SOURCE COPY: both must be files that can be opened\n", stderr), 1;
 
   uv_loop_t* loop = uv_default_loop();
-  asioq::asio_queue queue{{.buffer_size = block_size}};
   uv_poll_t readable;
-  uv_poll_init(loop, &readable, queue.native_handle());  // readable while poll() would deliver something
-  readable.data = &queue;
-  uv_poll_start(&readable, UV_READABLE,
-                [](uv_poll_t* its, int, int) { static_cast<asioq::asio_queue*>(its->data)->poll(); });
   auto* const handle = reinterpret_cast<uv_handle_t*>(&readable);
+  copy its(handle, from, to);
+  uv_poll_init(loop, &readable, its.queue.native_handle());  // readable while poll() would deliver something
+  readable.data = &its.queue;
+  uv_poll_start(&readable, UV_READABLE,
+                [](uv_poll_t* handle_of, int, int) { static_cast<asioq::asio_queue*>(handle_of->data)->poll(); });
   uv_unref(handle);
 
   static int ticks = 0;
@@ -66,14 +68,18 @@ int main(int argc, char** argv) {
   uv_timer_start(&timer, [](uv_timer_t*) { ++ticks; }, 0, 1);
   uv_unref(reinterpret_cast<uv_handle_t*>(&timer));
 
-  copy its(queue, handle, from, to);
-  for (int i = 0; i < 4; ++i) its.read_next(queue.get());
+  std::array<asioq::asio_request, 4> blocks;
+  for (asioq::asio_request& block : blocks) block = its.queue.get();  // may throw, while nothing is outstanding
+  for (asioq::asio_request& block : blocks) its.read_next(std::move(block));
   uv_run(loop, UV_RUN_DEFAULT);
   const auto size = static_cast<long>(::lseek(to, 0, SEEK_END));
   std::printf("%ld bytes copied while the timer ticked %d times\n", size, ticks);
   uv_close(handle, nullptr);  // before the queue closes the descriptor
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), nullptr);
   uv_run(loop, UV_RUN_DEFAULT);
-  if (its.error != 0) std::fprintf(stderr, "loop_libuv: %s\n", uv_strerror(-its.error));
-  return its.error == 0 && ::lseek(from, 0, SEEK_END) == size ? 0 : 1;
+  if (its.error != 0) throw std::runtime_error(uv_strerror(-its.error));
+  if (::lseek(from, 0, SEEK_END) != size) throw std::runtime_error("the copy has another size");
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "loop_libuv: %s\n", error.what());
+  return 1;
 }

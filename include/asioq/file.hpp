@@ -95,6 +95,7 @@ class file {
     return {std::move(path), "writing", O_RDWR | O_CREAT, mode};
   }
 
+  /// Takes the descriptor. `other` is closed then.
   file(file&& other) noexcept
       : path_(std::move(other.path_)),
         fd_(std::exchange(other.fd_, -1)),

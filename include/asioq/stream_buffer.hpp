@@ -33,11 +33,13 @@ class reader_buf final : public std::streambuf {
   explicit reader_buf(reader<Queue>& source) : source_(source) {}
 
  protected:
+  /// Shows the reader's next block.
   int_type underflow() override {
     if (gptr() == egptr()) show(source_.next());
     return gptr() == egptr() ? traits_type::eof() : traits_type::to_int_type(*gptr());
   }
 
+  /// Goes to a place relative to the first byte, to where the stream is, or to the end of the file.
   pos_type seekoff(off_type offset, std::ios_base::seekdir from, std::ios_base::openmode which) override {
     std::uint64_t base = 0;
     if (from == std::ios_base::cur) {
@@ -50,6 +52,7 @@ class reader_buf final : public std::streambuf {
     return seekpos(as_position(base + static_cast<std::uint64_t>(offset)), which);
   }
 
+  /// Goes to a byte of the file. Within the block that the stream has, that costs nothing.
   pos_type seekpos(pos_type position, std::ios_base::openmode which) override {
     if ((which & std::ios_base::in) == 0 || position < pos_type(off_type(0))) return refused();
     const auto place = static_cast<std::uint64_t>(static_cast<off_type>(position));

@@ -72,8 +72,9 @@ struct rescued_part {
 ///
 /// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
 /// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
-/// covers what has been submitted by then. A change of the file's size is covered, the name of a new file is not: that
-/// needs an fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
+/// covers what has been submitted by then. As if serial, the writer goes on writing meanwhile (`sync_barrier::none`). A
+/// change of the file's size is covered, the name of a new file is not: that needs an fsync of its folder. `close()`
+/// makes nothing durable, except with `retention::until_durable`.
 ///
 /// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
 /// calls throw `std::system_error`, and `error()` tells why. It keeps all that is not written (or not durable, with
@@ -213,8 +214,7 @@ class writer {
   /// The core, on a queue of this type.
   class core_on_queue final : public core {
    public:
-    core_on_queue(Queue& queue, detail::stream_file its, const settings& how)
-        : core(std::move(its), how), queue_(queue) {}
+    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {}
 
    private:
     asio_request try_get() override { return queue_.try_get(); }
@@ -237,7 +237,7 @@ class writer {
     Queue& queue_;
   };
 
-  writer(Queue& queue, detail::stream_file its, const writer_options& options)
+  writer(Queue& queue, const detail::stream_file& its, const writer_options& options)
       : queue_(&queue),
         core_(new core_on_queue(queue, its,
                                 {.start = options.append ? its.facts().size : options.offset,

@@ -1,3 +1,10 @@
+#include <asioq/testing/simulated_disk.hpp>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "catch.hpp"
 #include "every_executor.hpp"
 #include "mounts.hpp"
@@ -24,6 +31,47 @@ TEST_CASE("fsync and fdatasync are requests in their place", "[fsync]") {
     for (const outcome& one : all) CHECK_FALSE(one.error);
     CHECK(all[0].bytes == 0);
     CHECK(contents(file) == "ab");
+  });
+}
+
+TEST_CASE("as if serial, what is younger passes a sync without a barrier", "[fsync]") {
+  using asioq::sync_barrier;
+  in_every_order([](asioq::execution_order order) {
+    for (const sync_barrier barrier : {sync_barrier::full, sync_barrier::none}) {
+      asioq::testing::simulated_disk disk{{.short_transfers = 0, .interruptions = 0}};
+      asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{
+          disk.executor(), {.buffer_size = 512, .order = order}};
+      const int fd = disk.open("file");
+      const auto write = [&](std::string_view text, std::uint64_t offset) {
+        asioq::asio_request request = queue.get();
+        set_text(request, text);
+        request.prepare_write(fd, text.size(), offset);
+        queue.submit(std::move(request));
+      };
+      const auto sync = [&] {
+        asioq::asio_request request = queue.get();
+        request.prepare_fdatasync(fd, barrier);
+        queue.submit(std::move(request));
+      };
+      disk.fail_next(asio_op::fdatasync, std::errc::io_error, 1);
+      write("one", 0);
+      sync();
+      write("two", 3);
+      const bool passes = barrier == sync_barrier::none && order == asioq::execution_order::as_if_serial;
+      const std::vector<std::string>& log = disk.log();
+      const auto place_of = [&](std::string_view what) {
+        const auto its =
+            std::ranges::find_if(log, [&](const std::string& line) { return line.find(what) != std::string::npos; });
+        return its - log.begin();
+      };
+      while (queue.wait()) {
+      }
+      CHECK((place_of("3 bytes at 3") < place_of("fdatasync")) == passes);
+      sync();
+      sync();
+      for (int i = 0; i < 2; ++i) CHECK(queue.wait().error() == std::errc::io_error);  // the second inherits it
+      CHECK(text_of(disk.contents("file")) == "onetwo");
+    }
   });
 }
 

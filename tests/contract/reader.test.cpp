@@ -662,6 +662,41 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
   });
 }
 
+TEST_CASE("a read that fails at the end of the file leaves out nothing", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(3000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 3000});
+    auto queue = its.queue({.buffer_size = 1000, .order = order});
+    reader source{queue, its.fd};
+    std::string got;
+    while (got.size() < 3000) got += text_of(source.next());
+    for (int i = 0; i < 3; ++i) {
+      const asioq::read_error error = error_of([&] { static_cast<void>(source.next()); });
+      CHECK(error.offset() == 3000);
+      CHECK(error.length() == 0);
+      CHECK(source.position() == 3000);
+    }
+    its.disk.heal();
+    CHECK(source.next().empty());
+    CHECK((got == text));
+  });
+}
+
+TEST_CASE("a failed read of a pipe leaves out nothing", "[reader]") {
+  on_every_executor([](const auto& world) {
+    const pipe_ends pipe;
+    auto queue = world.queue({.buffer_size = 512});
+    reader source{queue, pipe.write_end.get()};  // which is not for reading
+    for (int i = 0; i < 3; ++i) {
+      const asioq::read_error error = error_of([&] { static_cast<void>(source.next()); });
+      CHECK(error.code() == std::errc::bad_file_descriptor);
+      CHECK(error.length() == 0);
+      CHECK(source.position() == 0);
+    }
+  });
+}
+
 TEST_CASE("where a failed read holds the queue, a reader goes on behind it after resume()", "[reader]") {
   in_every_order([](asioq::execution_order order) {
     const std::string text = pattern(10'000);

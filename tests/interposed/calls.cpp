@@ -73,13 +73,13 @@ constexpr std::array<description, number_of_calls> descriptions{{
     {"ftruncate", asio_op::truncate, {EIO, EPERM, EINTR}},
     {"fallocate", asio_op::allocate, {ENOSPC, EOPNOTSUPP, EINTR}},
     {"close", asio_op::close, {EIO, ENOSPC, EINTR}},
-    {"fstat", asio_op::free, {EIO}},
+    {"fstat", asio_op::free, {EIO, ESTALE}},
     {"fstatfs", asio_op::free, {EIO, ENOSYS}},
-    {"statx", asio_op::free, {EIO, ENOSYS}},
+    {"statx", asio_op::free, {EIO, ESTALE}},
     {"fcntl", asio_op::free, {EINVAL}},
     {"lseek", asio_op::free, {ESPIPE}},
     {"ioctl", asio_op::free, {EIO, ENOTTY}},
-    {"name_to_handle_at", asio_op::free, {EIO, EOPNOTSUPP}},
+    {"name_to_handle_at", asio_op::free, {EIO, ESTALE}},
     {"eventfd", asio_op::free, {EMFILE, ENFILE, ENOMEM}},
     {"event_read", asio_op::free, {EINTR}},
     {"event_write", asio_op::free, {EINTR}},
@@ -97,7 +97,8 @@ call chosen_call{};
 int chosen_answer = 0;
 std::uint64_t random_seed = 0;
 std::uint64_t random_one_in = 1;
-std::atomic<long> seen_calls = 0;
+std::array<std::atomic<long>, number_of_calls> seen_calls;  // by kind, while anything is planned
+std::atomic<std::uint64_t> dice_thrown = 0;
 long chosen_number = 0;
 std::atomic<long> failed_calls = 0;
 std::array<made_failure, 256> failures;
@@ -111,12 +112,15 @@ std::uint64_t scramble(std::uint64_t value) {
 }
 
 /// What this call answers: an errno value, `cut_short`, `no_bytes` or `as_ever`.
-int answer_to(call its, asio_op op) {
+int answer_to(call its, asio_op op, int fd = -1) {
+  const plan now = planned.load();
+  if (now == plan::none) return as_ever;
   int answer = as_ever;
-  if (const plan now = planned.load(); now == plan::one_call) {
-    if (its == chosen_call && seen_calls.fetch_add(1) + 1 == chosen_number) answer = chosen_answer;
-  } else if (now == plan::at_random) {
-    const std::uint64_t dice = scramble(random_seed + static_cast<std::uint64_t>(seen_calls.fetch_add(1)));
+  const long number = seen_calls[static_cast<std::size_t>(its)].fetch_add(1) + 1;
+  if (now == plan::one_call) {
+    if (its == chosen_call && number == chosen_number) answer = chosen_answer;
+  } else {
+    const std::uint64_t dice = scramble(random_seed + dice_thrown.fetch_add(1));
     const std::span<const int> answers = answers_of(its);
     if (dice % random_one_in == 0) answer = answers[(dice >> 32U) % answers.size()];
   }
@@ -125,21 +129,23 @@ int answer_to(call its, asio_op op) {
   const bool is_short_read = answer == cut_short && (its == call::read || its == call::readv);
   if (!is_short_read && (op == asio_op::free || answer == EINTR || answer == cut_short)) return answer;
   const std::size_t place = number_of_failures.fetch_add(1);
-  if (place < failures.size()) failures[place] = {op, answer == no_bytes ? EIO : answer, is_short_read};
+  if (place < failures.size()) failures[place] = {op, answer == no_bytes ? EIO : answer, fd, is_short_read};
   return answer;
 }
 int answer_to(call its) { return answer_to(its, description_of(its).op); }
 
 /// Whether the call fails; sets errno then. For calls that transfer nothing.
-bool fails(call its) {
-  const int error = answer_to(its);
+bool fails(call its, int fd = -1) {
+  const int error = answer_to(its, description_of(its).op, fd);
   if (error != as_ever) errno = error;
   return error != as_ever;
 }
 
+/// Whether it is no file with contents: a descriptor that another thread or program wakes, which cannot fail as a disk.
 bool is_event(int fd) {
   struct stat status{};
-  return planned.load() != plan::none && ::syscall(SYS_fstat, fd, &status) == 0 && (status.st_mode & S_IFMT) == 0;
+  return planned.load() != plan::none && ::syscall(SYS_fstat, fd, &status) == 0 && !S_ISREG(status.st_mode) &&
+         !S_ISBLK(status.st_mode) && !S_ISCHR(status.st_mode);
 }
 
 /// The length of a transfer; nothing if it fails, with errno set.
@@ -202,7 +208,7 @@ int synchronise(long number, int fd) {
       return -1;
     }
   }
-  if (fails(number == SYS_fsync ? call::fsync : call::fdatasync)) return -1;
+  if (fails(number == SYS_fsync ? call::fsync : call::fdatasync, fd)) return -1;
   return static_cast<int>(::syscall(number, fd));
 }
 
@@ -266,25 +272,32 @@ std::span<const int> answers_of(call its) {
   return std::span(all).first(static_cast<std::size_t>(std::ranges::find(all, 0) - all.begin()));
 }
 
+namespace {
+
+void begin(plan its) {
+  for (std::atomic<long>& seen : seen_calls) seen.store(0);
+  dice_thrown.store(0);
+  failed_calls.store(0);
+  number_of_failures.store(0);
+  planned.store(its);
+}
+
+}  // namespace
+
 failing_calls::failing_calls(call its, long number, int answer) {
   chosen_call = its;
   chosen_number = number;
   chosen_answer = answer;
-  seen_calls.store(0);
-  failed_calls.store(0);
-  number_of_failures.store(0);
-  planned.store(plan::one_call);
+  begin(plan::one_call);
 }
 failing_calls::failing_calls(std::uint64_t seed, std::uint64_t one_in) {
   random_seed = scramble(seed);
   random_one_in = one_in;
-  seen_calls.store(0);
-  failed_calls.store(0);
-  number_of_failures.store(0);
-  planned.store(plan::at_random);
+  begin(plan::at_random);
 }
 failing_calls::~failing_calls() { stop(); }
 void failing_calls::stop() { planned.store(plan::none); }
+long failing_calls::seen(call its) const { return seen_calls[static_cast<std::size_t>(its)].load(); }
 bool failing_calls::has_failed() const { return failed_calls.load() > 0; }
 std::span<const made_failure> failing_calls::made() const {
   return std::span(failures).first(std::min(number_of_failures.load(), failures.size()));

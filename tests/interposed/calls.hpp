@@ -63,7 +63,8 @@ class sync_script {
   void release();
 };
 
-/// A call that can be made to fail. Those of the kind `event_` are reads and writes of an eventfd.
+/// A call that can be made to fail. Those of the kind `event_` are reads and writes of an eventfd, or of
+/// anything else that is no disk.
 enum class call : unsigned char {
   pread,
   pwrite,
@@ -106,7 +107,7 @@ std::span<const int> answers_of(call its);
 /// While one lives, calls fail, on any thread. One at a time.
 class failing_calls {
  public:
-  /// One call of this kind does, counted from 1.
+  /// One call of this kind does, counted from 1; none if `number` is 0.
   failing_calls(call its, long number, int answer);
   /// Each call does with a probability of 1 to `one_in`.
   failing_calls(std::uint64_t seed, std::uint64_t one_in);
@@ -116,6 +117,8 @@ class failing_calls {
 
   /// From here on no call fails.
   void stop();
+  /// How many calls of this kind there were.
+  [[nodiscard]] long seen(call its) const;
   /// Whether any call has failed, or was cut short or interrupted.
   [[nodiscard]] bool has_failed() const;
   /// What the caller of the queue has to be told of.

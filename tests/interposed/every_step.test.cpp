@@ -64,7 +64,7 @@ void fail_everywhere(long least) {
 template <class Host>
 void fail_at_random() {
   const std::uint64_t seed = run_seed();
-  std::uint64_t number = 0;
+  static std::uint64_t number = 0;
   for (const std::uint64_t one_in : {3U, 10U, 30U})
     in_every_manner([&](const run_manner& manner) {
       faulted_run<Host> run(manner);

@@ -277,80 +277,46 @@ class told_kernel final : public kernel {
   asioq::testing::detail::disk_files& files() noexcept { return files_; }
 
   /// Called while a step is in the kernel.
-  std::function<void()> goes_on;
+  std::function<void()> goes_on = [] {};
 
   std::int64_t transfer(asio_op op, int fd, std::span<const iovec> parts, std::uint64_t offset) override {
-    std::vector<request*> together;
-    std::uint64_t place = offset;
-    queue_model* queue = nullptr;
-    for (const iovec& part : parts) {
-      request& its = world_.find(static_cast<const std::byte*>(part.iov_base));
-      if (queue != nullptr && queue != &world_.queue_of_last()) found("a call for requests of two queues");
-      queue = &world_.queue_of_last();
-      const bool is_write = its.traits().writes;
-      if (!its.traits().transfers || is_write != (op == asio_op::write) || its.fd != fd ||
-          part.iov_len != its.length - its.done || part.iov_base != its.buffer + its.first + its.done ||
-          place != its.offset_from(its.done))
-        found("a call that request %s does not ask for", queue_model::name(its).c_str());
-      if (place != asioq::current_position) place += part.iov_len;
-      together.push_back(&its);
-    }
-    begin(*queue, together);
+    const std::vector<request*> together = find(op, fd, parts, offset);
+    queue_model& queue = world_.queue_of_last();
+    const bool goes_on_later = begin(queue, together);
     const fate decided = world_.next_fate(*together.front(), parts.front().iov_len, files_.find(fd) != nullptr);
-    if (decided.refusal != 0) {
-      if (together.size() == 1)
-        queue->end(*together.front(), {decided, -decided.refusal, {}});
-      else
-        for (request* const one : together) queue_model::end_without_effect(*one);
-      return -decided.refusal;
-    }
-    std::size_t left = decided.limit;
-    std::int64_t moved = 0;
-    bool goes_further = true;
+    std::vector<step_taken> taken;
+    std::int64_t moved = -decided.refusal;
+    if (decided.refusal == 0)
+      taken = move(together, {op, fd, parts}, decided.limit, moved);
+    else if (together.size() == 1)
+      taken.push_back({decided, moved, {}});
+    if (goes_on_later) goes_on();
     for (std::size_t i = 0; i < together.size(); ++i) {
-      request& its = *together[i];
-      const std::size_t wanted = parts[i].iov_len;
-      const std::size_t limit = std::min(left, wanted);
-      std::int64_t outcome = 0;
-      if (goes_further && (limit > 0 || wanted == 0))
-        outcome = carry_out(op, fd, parts[i].iov_base, limit, its.offset_from(its.done));
-      if (goes_further && (outcome > 0 || together.size() == 1)) {
-        queue->end(its, {{0, limit}, outcome, {}});
-      } else {
-        queue_model::end_without_effect(its);
-      }
-      if (outcome < 0 && moved == 0) moved = outcome;
-      if (outcome > 0) moved += outcome;
-      goes_further = goes_further && outcome == static_cast<std::int64_t>(wanted);
-      left -= static_cast<std::size_t>(std::max<std::int64_t>(outcome, 0));
+      if (i < taken.size())
+        queue.end(*together[i], std::move(taken[i]));
+      else
+        queue_model::end_without_effect(*together[i]);
     }
     return moved;
   }
 
   std::int64_t perform(asio_op op, int fd, std::size_t length, std::uint64_t offset) override {
-    request* its = nullptr;
-    queue_model* queue = nullptr;
-    if (const std::size_t owner = world_.queue_of(fd); owner != world::none) {
-      queue = world_.queues[owner];
-      its = queue == nullptr ? nullptr : queue->find(op, fd, length, offset);
-    } else {
-      // The number that never means anything is everyone's.
-      for (queue_model* const one : world_.queues)
-        if (one != nullptr && its == nullptr) its = (queue = one)->find(op, fd, length, offset);
-    }
+    const std::size_t owner = world_.queue_of(fd);
+    queue_model* const queue = owner == world::none ? nullptr : world_.queues[owner];
+    request* const its = queue == nullptr ? nullptr : queue->find(op, fd, length, offset);
     if (its == nullptr) found("a call (%s of %d) that no request asks for", asioq::traits_of(op).name, fd);
     const std::string before = its->traits().is_sync ? look(fd) : "";
-    begin(*queue, {its});
+    const bool goes_on_later = begin(*queue, {its});
     step_taken taken{.its = world_.next_fate(*its, 0, files_.find(fd) != nullptr), .outcome = 0, .seen = before};
-    if (taken.its.refusal == 0 && its->traits().is_sync && before != look(fd))
-      found("the file has changed during request %s", queue_model::name(*its).c_str());
     if (op == asio_op::close)
       taken.outcome = files_.close(fd) ? -taken.its.refusal : -EBADF;
     else if (taken.its.refusal != 0)
       taken.outcome = -taken.its.refusal;
     else
-      taken.outcome = its->traits().is_sync ? (files_.find(fd) == nullptr ? -EBADF : 0)
-                                            : carry_out(op, fd, nullptr, length, offset);
+      taken.outcome = carry_out(op, fd, nullptr, length, offset);
+    if (taken.outcome == 0 && its->traits().is_sync && before != look(fd))
+      found("the file has changed during request %s", queue_model::name(*its).c_str());
+    if (goes_on_later) goes_on();
     const std::int64_t outcome = taken.outcome;
     queue->end(*its, std::move(taken));
     return outcome;
@@ -371,18 +337,66 @@ class told_kernel final : public kernel {
     using io_operation::describe;
   };
 
-  void begin(queue_model& queue, const std::vector<request*>& together) {
+  struct transfer_call {
+    asio_op op;
+    int fd;
+    std::span<const iovec> parts;
+  };
+
+  /// The requests that a call is for, after a look at whether they ask for this.
+  std::vector<request*> find(asio_op op, int fd, std::span<const iovec> parts, std::uint64_t place) {
+    std::vector<request*> together;
+    const queue_model* queue = nullptr;
+    for (const iovec& part : parts) {
+      request& its = world_.find(static_cast<const std::byte*>(part.iov_base));
+      if (queue != nullptr && queue != &world_.queue_of_last()) found("a call for requests of two queues");
+      queue = &world_.queue_of_last();
+      if (!its.traits().transfers || its.traits().writes != (op == asio_op::write) || its.fd != fd ||
+          part.iov_len != its.length - its.done || part.iov_base != its.buffer + its.first + its.done ||
+          place != its.offset_from(its.done))
+        found("a call that request %s does not ask for", queue_model::name(its).c_str());
+      if (place != asioq::current_position) place += part.iov_len;
+      together.push_back(&its);
+    }
+    return together;
+  }
+
+  /// Returns whether the world goes on when the call has had its effect and has not returned, rather than before.
+  [[nodiscard]] bool begin(queue_model& queue, const std::vector<request*>& together) {
     ++the_report->steps;
     if (world_.queue_in_call != world::none && world_.queues[world_.queue_in_call] == &queue &&
         !pool_.is_inside_execute())
       found("request %s is carried out in a call that must not", queue_model::name(*together.front()).c_str());
     queue.begin(together);
-    if (goes_on) goes_on();
+    if (one_in(world_.luck, 2)) return true;
+    goes_on();
+    return false;
+  }
+
+  /// Moves at most `left` bytes, for one request after the other. Returns what came of the first of them: those that it
+  /// was for, or has reached. `moved` is what the call returns.
+  std::vector<step_taken> move(const std::vector<request*>& together, const transfer_call& its, std::size_t left,
+                               std::int64_t& moved) {
+    std::vector<step_taken> taken;
+    moved = 0;
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      const std::size_t wanted = its.parts[i].iov_len;
+      const std::size_t limit = std::min(left, wanted);
+      if (limit == 0 && wanted != 0) break;
+      const request& one = *together[i];
+      const std::int64_t outcome = carry_out(its.op, its.fd, its.parts[i].iov_base, limit, one.offset_from(one.done));
+      if (outcome > 0 || together.size() == 1) taken.push_back({{0, limit}, outcome, {}});
+      if (outcome > 0 || moved == 0) moved += outcome;
+      if (outcome != static_cast<std::int64_t>(wanted)) break;
+      left -= wanted;
+    }
+    return taken;
   }
 
   std::int64_t carry_out(asio_op op, int fd, void* data, std::size_t length, std::uint64_t offset) {
     const auto where = files_.find(fd);
     if (where == nullptr) return -EBADF;
+    if (asioq::traits_of(op).is_sync) return 0;
     call its;
     its.describe(op, fd, static_cast<std::byte*>(data), length, offset);
     return files_.carry_out(its, *where, length);

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -60,8 +59,7 @@ struct request {
   lane comes_back = lane::collected;
 
   // How it waits.
-  std::coroutine_handle<> waiting;  // the coroutine that waits for it
-  bool is_abandoned = false;        // that has been destroyed
+  bool is_abandoned = false;  // its coroutine has been destroyed
   std::stop_source stop{std::nostopstate};
 
   // What has happened to it.
@@ -78,7 +76,6 @@ struct request {
   int error = 0;
 
   // What a serial run makes of it.
-  bool is_replayed = false;
   bool is_error_known = true;  // else it is what the queue says, one of those that are right
   std::string data;            // that it reads
 
@@ -95,6 +92,8 @@ struct request {
     return at_position() ? offset : offset + from;
   }
 };
+
+inline constexpr std::size_t shared_file = 0;
 
 /// The files of a program and its descriptors, as the serial runs of all its queues have left them.
 class modelled_files {
@@ -258,6 +257,22 @@ class queue_model {
 
   void resume(std::uint64_t finished) { acknowledged_ = finished; }
 
+  /// On a disk, checks that what may be in flight is. A queue may be more careful than it has to be, so only requests
+  /// count that are surely free to begin, and none behind a close.
+  void check_that_it_goes_on() const {
+    auto in_flight = static_cast<std::size_t>(std::ranges::count(all_, true, &request::is_in_step));
+    for (std::uint64_t i = finished_; i < all_.size(); ++i) {
+      const request& its = all_[i];
+      if (in_flight == (is_strict() ? 1 : plan_.max_in_flight)) return;
+      if (its.is_over || its.is_in_step) continue;
+      bool is_free = true;
+      for (std::uint64_t older = finished_; older < i && is_free; ++older)
+        is_free = all_[older].is_over || are_independent(all_[older], its);
+      if (is_free && !must_not_begin(its)) found("request %s could be in flight, and is not", name(its).c_str());
+      if (its.op == asio_op::close || is_strict()) return;
+    }
+  }
+
   /// How many requests, counted from the oldest, need nothing more to count as finished; those that end without a step
   /// included.
   [[nodiscard]] std::uint64_t leading() const {
@@ -284,9 +299,10 @@ class queue_model {
 
   /// The oldest failed write-back that has finished among the first `end` and has to be collected; null if none.
   [[nodiscard]] const request* failed_write_back(std::uint64_t end) const {
-    for (std::uint64_t i = 0; i < end; ++i)
-      if (const request& one = all_[i]; one.is_own_write_back() && one.error != 0 && !one.has_returned) return &one;
-    return nullptr;
+    const auto its = std::ranges::find_if(all_, [end](const request& one) {
+      return one.sequence < end && one.is_own_write_back() && one.error != 0 && !one.has_returned;
+    });
+    return its == all_.end() ? nullptr : &*its;
   }
   void reported(std::uint64_t surely, std::uint64_t perhaps) {
     for (std::uint64_t i = 0; i < perhaps; ++i) {
@@ -424,6 +440,18 @@ class queue_model {
     return (first.traits().writes || second.traits().writes) && first.offset < second.offset + second.length &&
            second.offset < first.offset + first.length;
   }
+  /// Whether neither could observe the other, for a reason that a queue is sure to see.
+  [[nodiscard]] bool are_independent(const request& first, const request& second) const {
+    if (first.op == asio_op::close) return false;
+    const auto its = now_.find(first.fd);
+    const auto others = now_.find(second.fd);
+    if (its == now_.end() && others == now_.end()) return false;
+    if (its == now_.end() || others == now_.end() || its->second != others->second) return true;
+    if (is_of_whole_file(first) || is_of_whole_file(second) || first.traits().writes != second.traits().writes)
+      return false;
+    return !first.traits().writes || first.offset >= second.offset + std::max<std::size_t>(second.length, 1) ||
+           second.offset >= first.offset + std::max<std::size_t>(first.length, 1);
+  }
   [[nodiscard]] bool is_of_whole_file(const request& its) const {
     return !its.traits().of_a_range || its.at_position() ||
            (its.traits().writes && files_->descriptors[its.fd].appends);
@@ -475,33 +503,39 @@ class queue_model {
   static bool lasts(int error) noexcept { return error == EIO || error == ENOSPC || error == EDQUOT; }
 
   void replay(request& its) {
-    its.is_replayed = true;
-    if (its.steps.empty()) {
-      if (its.is_over) return;  // refused
-      if (its.has_begun) found("request %s has finished in the middle of a step", name(its).c_str());
-      const bool may_be_cancelled = its.is_cancelled || is_held(its) || may_be_held(its);
-      const int latched = latched_error(its);
-      if (!may_be_cancelled && latched == 0 && !its.may_be_refused)
-        found("request %s has finished, and was not carried out", name(its).c_str());
-      its.is_over = true;
-      its.error = may_be_cancelled ? ECANCELED : latched != 0 ? latched : EAGAIN;
-      its.is_error_known = (may_be_cancelled ? 1 : 0) + (latched != 0 ? 1 : 0) + (its.may_be_refused ? 1 : 0) == 1;
-      if (its.error == EAGAIN && its.is_error_known) failures_.push_back({.sequence = its.sequence, .error = EAGAIN});
-      return;
-    }
+    if (its.steps.empty()) return end_without_steps(its);
     if (!its.is_over) found("request %s has finished, and was not carried out to its end", name(its).c_str());
     std::size_t from = 0;
     for (const step_taken& taken : its.steps) {
-      const auto descriptor = files_->descriptors.find(its.fd);
       const std::int64_t expected = files_->carry_out(its, taken, from, its.data);
       if (expected != taken.outcome)
         found("a step of request %s has given %lld, but in a serial run %lld", name(its).c_str(),
               static_cast<long long>(taken.outcome), static_cast<long long>(expected));
-      if (its.traits().is_sync && taken.outcome == 0 && descriptor != files_->descriptors.end() &&
-          descriptor->second.file != 0 && taken.seen != files_->contents[descriptor->second.file])
-        found("request %s has found something else in the file than a serial run", name(its).c_str());
+      if (its.traits().is_sync && expected == 0) check_what_it_has_seen(its, taken);
       if (expected > 0) from += static_cast<std::size_t>(expected);
     }
+  }
+
+  /// Whether a sync was carried out when all older requests were, and no younger one.
+  void check_what_it_has_seen(const request& its, const step_taken& taken) const {
+    const std::size_t file = files_->descriptors.find(its.fd)->second.file;
+    if (file != shared_file && taken.seen != files_->contents[file])
+      found("request %s has found something else in the file than a serial run", name(its).c_str());
+  }
+
+  /// What was refused, held, cancelled, or stopped by a failed sync.
+  void end_without_steps(request& its) {
+    if (its.is_over) return;
+    if (its.has_begun) found("request %s has finished in the middle of a step", name(its).c_str());
+    std::vector<int> errors;
+    if (its.is_cancelled || is_held(its) || may_be_held(its)) errors.push_back(ECANCELED);
+    if (const int latched = latched_error(its); latched != 0) errors.push_back(latched);
+    if (its.may_be_refused) errors.push_back(EAGAIN);
+    if (errors.empty()) found("request %s has finished, and was not carried out", name(its).c_str());
+    its.is_over = true;
+    its.error = errors.front();
+    its.is_error_known = errors.size() == 1;
+    if (its.error == EAGAIN) failures_.push_back({.sequence = its.sequence, .error = EAGAIN});
   }
 
   /// Those of coroutines that have gone are delivered without a trace.

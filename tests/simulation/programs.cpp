@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdarg>
 #include <cstdint>
@@ -56,7 +57,10 @@ void make_report() {
   the_report = ::new (memory) report;
 }
 
-constexpr unsigned longest = 20;  // seconds of a program
+// In seconds.
+constexpr unsigned longest_program = 20;
+constexpr unsigned longest_of_smaller_ones = 2;
+constexpr auto longest_search = std::chrono::seconds(60);  // for the smallest
 
 /// Runs what `body()` does in a child. Returns whether it has gone wrong; the report then says how.
 template <class Body>
@@ -85,7 +89,7 @@ bool goes_wrong_in_a_child(Body body, bool is_quiet) {
 bool goes_wrong(const program& its) {
   return goes_wrong_in_a_child(
       [&] {
-        ::alarm(2);
+        ::alarm(longest_of_smaller_ones);
         run(its).go();
       },
       true);
@@ -105,7 +109,7 @@ int run_all(std::uint64_t first, std::uint64_t count, engine on) {
         const int descriptors = open_descriptors();
         for (std::uint64_t i = 0; i < count; ++i) {
           the_report->seed = first + i;
-          if (i % 64 == 0) ::alarm(longest);
+          if (i % 64 == 0) ::alarm(longest_program);
           run(random_program(first + i, on)).go();
           ++the_report->programs;
         }
@@ -117,7 +121,11 @@ int run_all(std::uint64_t first, std::uint64_t count, engine on) {
   std::printf("%s: %llu programs with %llu requests and %llu steps\n", name, number(the_report->programs),
               number(the_report->requests), number(the_report->steps));
   std::fflush(stdout);
-  if (!is_wrong) return 0;
+  if (!is_wrong && the_report->programs == count) return 0;
+  if (!is_wrong) {
+    std::printf("FOUND: it has ended too early\n");
+    return 1;
+  }
   const std::uint64_t seed = the_report->seed;
   std::printf("FOUND: %s\nrepeat with ASIOQ_SEED=%llu simulated_programs 1 %s\n", the_report->finding, number(seed),
               name);
@@ -127,7 +135,9 @@ int run_all(std::uint64_t first, std::uint64_t count, engine on) {
     std::printf("but not if it is the first program\n%s\n", text_of(its).c_str());
     return 1;
   }
-  its = smallest(its, goes_wrong);
+  const auto end = std::chrono::steady_clock::now() + longest_search;
+  its =
+      smallest(its, [end](const program& less) { return std::chrono::steady_clock::now() < end && goes_wrong(less); });
   std::printf("the smallest that goes wrong:\n%s\nwhat happens:\n", text_of(its).c_str());
   std::fflush(stdout);
   the_report->is_told = true;

@@ -35,21 +35,49 @@ inline queue_plan random_queue(generator& random) {
   return made;
 }
 
-inline step random_step(generator& random, const program& its, std::uint64_t whole_file_every, std::uint64_t span) {
+inline step::kind random_kind(generator& random, bool is_burst) {
   using kind = step::kind;
+  constexpr kind seldom[] = {kind::resume, kind::cancel,  kind::stop,         kind::abandon, kind::shrink,
+                             kind::reopen, kind::reopen,  kind::wait_or_stop, kind::renew,   kind::resume,
+                             kind::resume, kind::run_one, kind::sync,         kind::stop,    kind::wait_for};
+  constexpr kind often[] = {kind::wait, kind::try_wait, kind::poll,  kind::poll,  kind::submit_again,
+                            kind::drop, kind::tasks,    kind::tasks, kind::reopen};
+  const std::uint64_t which = random.below(is_burst ? 240 : 32);
+  if (which < 3) return any_of(random, seldom);
+  return which < 12 ? any_of(random, often) : kind::submit;
+}
+
+/// Makes of a transfer, now and then, something that concerns the whole file.
+inline void widen(step& its, generator& random) {
+  using asioq::asio_op;
+  switch (random.below(7)) {
+    case 0:
+    case 1:
+      its.op = any_of(random, {asio_op::fsync, asio_op::fdatasync});
+      break;
+    case 2:
+      its.op = asio_op::truncate;
+      break;
+    case 3:
+      its.op = asio_op::allocate;
+      its.length = std::max<std::size_t>(its.length, 1);
+      break;
+    case 4:
+      if (random.below(2) == 0) its.op = asio_op::close;
+      break;
+    default:
+      its.offset = asioq::current_position;
+  }
+}
+
+inline step random_step(generator& random, const program& its, std::uint64_t whole_file_every, std::uint64_t span) {
   using asioq::asio_op;
   step made;
   made.luck = random();
   made.queue = random.below(its.queues.size());
-  constexpr kind seldom[] = {kind::resume, kind::cancel,  kind::stop,         kind::abandon, kind::shrink,
-                             kind::reopen, kind::reopen,  kind::wait_or_stop, kind::renew,   kind::resume,
-                             kind::resume, kind::run_one, kind::sync,         kind::stop,    kind::wait_for};
-  constexpr kind often[] = {kind::wait,         kind::try_wait, kind::poll,  kind::poll,
-                            kind::submit_again, kind::drop,     kind::tasks, kind::tasks};
-  const std::uint64_t which = random.below(its.is_burst ? 240 : 32);
-  made.what = which < 3 ? any_of(random, seldom) : which < 12 ? any_of(random, often) : kind::submit;
+  made.what = random_kind(random, its.is_burst);
   made.comes_back = any_of(random, {lane::collected, lane::collected, lane::received, lane::awaited});
-  if (made.what != kind::submit && made.what != kind::submit_again) return made;
+  if (made.what != step::kind::submit && made.what != step::kind::submit_again) return made;
   made.where = any_of(random, {plain, plain, plain, again, appending, other, other, shared, shared});
   if (random.below(24) == 0) made.where = never_open;
   made.op = any_of(random, {asio_op::read, asio_op::read, asio_op::write, asio_op::write_back});
@@ -59,36 +87,18 @@ inline step random_step(generator& random, const program& its, std::uint64_t who
     made.where = its.steps.back().where;
     made.queue = its.steps.back().queue;
     made.offset = its.steps.back().offset;
-    if (made.offset != asioq::current_position) made.offset += its.steps.back().length;
+    if (made.offset != asioq::current_position) made.offset = made.offset % (1U << 20U) + its.steps.back().length;
   }
   if (random.below(3) == 0) made.first = random.below(buffer_size - made.length + 1);
-  if (random.below(whole_file_every) == 0) {
-    switch (random.below(7)) {
-      case 0:
-      case 1:
-        made.op = any_of(random, {asio_op::fsync, asio_op::fdatasync});
-        break;
-      case 2:
-        made.op = asio_op::truncate;
-        break;
-      case 3:
-        made.op = asio_op::allocate;
-        made.length = std::max<std::size_t>(made.length, 1);
-        break;
-      case 4:
-        if (random.below(3) == 0) made.op = asio_op::close;
-        break;
-      default:
-        made.offset = asioq::current_position;
-    }
-  }
-  if (made.where == shared && (!asioq::traits_of(made.op).transfers || made.offset == asioq::current_position)) {
-    if (!asioq::traits_of(made.op).is_sync) made.where = other;
-  }
-  if (!asioq::traits_of(made.op).transfers && made.op != asio_op::truncate && made.op != asio_op::allocate)
-    made.length = 0;
-  if (made.offset == asioq::current_position && (made.op == asio_op::truncate || made.op == asio_op::allocate))
-    made.offset = random.below(span);
+  if (random.below(whole_file_every) == 0) widen(made, random);
+  if (random.below(48) == 0 && made.op == asio_op::read && made.offset != asioq::current_position) made.offset <<= 40U;
+  const asioq::operation_traits& traits = asioq::traits_of(made.op);
+  const bool has_place = traits.transfers || made.op == asio_op::truncate || made.op == asio_op::allocate;
+  const bool is_at_position = made.offset == asioq::current_position;
+  // What the queues do to the file that they share must not show to each other.
+  if (made.where == shared && !traits.is_sync && (!traits.transfers || is_at_position)) made.where = other;
+  if (!has_place) made.length = 0;
+  if (!traits.transfers && has_place && is_at_position) made.offset = random.below(span);
   return made;
 }
 

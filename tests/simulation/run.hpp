@@ -147,12 +147,13 @@ class run {
     /// The call takes in what has finished, and begins what may begin.
     void has_polled() const {
       has_harvested();
-      if (run_.plan_.on == engine::tasks && run_.world_.refusals == refusals_before_) run_.check_that_it_goes_on(life_);
-      if (run_.plan_.on == engine::disk && run_.world_.refusals == refusals_before_ &&
-          life_.model->finished() < leading_before_)
+      if (run_.world_.refusals != refusals_before_) return;
+      if (run_.plan_.on == engine::tasks) return run_.check_that_it_goes_on(life_);
+      if (life_.model->finished() < leading_before_)
         found("completed_through() is %llu, and %llu have ended",
               static_cast<unsigned long long>(life_.model->finished()),
               static_cast<unsigned long long>(leading_before_));
+      life_.model->check_that_it_goes_on();
     }
     /// The call takes in what has finished.
     void has_harvested() const {
@@ -182,7 +183,7 @@ class run {
 
   void make_files() {
     const std::size_t queues = plan_.queues.size();
-    files_.contents.emplace_back();
+    files_.contents.emplace_back();  // shared_file
     names_.emplace_back("shared");
     for (std::size_t i = 0; i < queues; ++i)
       for (const char* const name : {"file of ", "other file of "}) {
@@ -218,19 +219,18 @@ class run {
   }
 
   static std::size_t file_of(std::size_t queue, target where) {
-    if (where == shared) return 0;
+    if (where == shared) return shared_file;
     return 1 + 2 * queue + (where == other ? 1 : 0);
   }
 
-  /// Opens the file of a target, if that gets the wanted number, or any if it is negative.
-  void open_for(life& its, target where, int wanted) {
-    const std::size_t file = file_of(its.number, where);
-    const int fd = open(names_[file], where == appending);
+  /// Opens a file, if that gets the wanted number, or any if it is negative.
+  void open_for(life& its, target where, std::size_t file, bool appends, int wanted) {
+    const int fd = open(names_[file], appends);
     if (wanted >= 0 && fd != wanted) return close(fd);
     its.fds[where] = fd;
     world_.owners[fd] = its.number;
-    files_.descriptors[fd] = {.file = file, .appends = where == appending};
-    told_disk_.names[fd] = file == 0 ? "" : names_[file];
+    files_.descriptors[fd] = {.file = file, .appends = appends};
+    told_disk_.names[fd] = file == shared_file ? "" : names_[file];
     its.model->open(fd, file);
   }
 
@@ -283,10 +283,12 @@ class run {
     if (its.fds.empty()) {
       its.fds.assign(targets, 1'999'000 + static_cast<int>(number));  // that of `never_open`
       world_.owners[its.fds[never_open]] = number;
-      for (const target one : {plain, again, appending, other, shared}) open_for(its, one, -1);
+      for (const target one : {plain, again, appending, other, shared})
+        open_for(its, one, file_of(number, one), one == appending, -1);
     } else {
       for (const target one : {plain, again, appending, other, shared})
-        if (files_.descriptors[its.fds[one]].is_open) its.model->open(its.fds[one], file_of(number, one));
+        if (const auto& its_file = files_.descriptors[its.fds[one]]; its_file.is_open)
+          its.model->open(its.fds[one], its_file.file);
     }
     its.handle = plan.has_handle ? its.queue->native_handle() : -1;
   }
@@ -607,7 +609,7 @@ class run {
       }
     }
     if (is_taken) {
-      if (request) found("submit leaves something in the handle");
+      if (request) found("submit leaves something in the handle");  // NOLINT(bugprone-use-after-move): is it empty?
       return;
     }
     if (!request || request.user_data() != &its || request.op() != its.op || request.fd() != its.fd ||
@@ -783,6 +785,9 @@ class run {
     take_in(where);
     where.model->cancel();
     where.queue->cancel();
+    take_in(where);
+    if (depth_ == 0 && where.model->finished() < where.model->leading())
+      found("cancel() leaves %zu requests, and nothing before them has to end", where.queue->running_requests());
   }
 
   void stop(life& where, const step& its) {
@@ -809,14 +814,18 @@ class run {
   }
 
   void reopen(life& where, const step& its) {
-    const auto which = static_cast<target>(its.luck % never_open);
-    const int fd = where.fds[which];
     take_in(where);
-    const bool is_used = std::ranges::any_of(where.model->requests(), [&](const request& one) {
-      return one.fd == fd && one.sequence >= where.model->finished();
-    });
-    if (files_.descriptors[fd].is_open || is_used) return;
-    open_for(where, which, fd);
+    for (std::uint64_t i = 0; i < shared; ++i) {
+      const auto which = static_cast<target>((its.luck + i) % shared);
+      const int fd = where.fds[which];
+      const bool is_used = std::ranges::any_of(where.model->requests(), [&](const request& one) {
+        return one.fd == fd && one.sequence >= where.model->finished();
+      });
+      if (files_.descriptors[fd].is_open || is_used) continue;
+      // It may now be another file, and append.
+      open_for(where, which, file_of(where.number, its.luck / 8 % 2 == 0 ? plain : other), its.luck / 16 % 4 == 0, fd);
+      return;
+    }
   }
 
   const program& plan_;

@@ -4,6 +4,7 @@
 #include "executors.hpp"
 #include "requests.hpp"
 
+#include <algorithm>
 #include <array>
 #include <list>
 #include <new>
@@ -263,5 +264,73 @@ TEST_CASE("once warm, a reader allocates nothing", "[allocation][reader]") {
     asioq::thread_pool pool{2};
     asioq::basic_asio_queue<asioq::thread_pool::executor_type> there{pool.executor(), options};
     check_no_allocation_for_readers(there);
+  }
+}
+
+namespace {
+
+/// Some of everything that a writer does, at the beginning of the file. Returns how many bytes that were.
+template <class Writer>
+std::uint64_t write_in_all_ways(Writer& sink, std::span<const std::byte> some) {
+  const std::uint64_t before = sink.position();
+  for (int i = 0; i < 30; ++i) {
+    sink.write(some);
+    std::ranges::copy(some.first(100), sink.reserve(100).begin());
+    sink.commit(100);
+    if (i % 5 == 0) sink.start_flush();
+    if (i % 7 == 0) sink.start_sync();
+    if (i % 11 == 0) sink.flush();
+  }
+  sink.sync();
+  return sink.position() - before;
+}
+
+template <class Writer>
+owned_task await_writes(Writer& sink, std::span<const std::byte> some, long& before, long& after) {
+  for (int i = 0; i < 40; ++i) {
+    if (i == 20) before = news;
+    co_await sink.async_write(some);
+    co_await sink.async_flush();
+    co_await sink.async_sync();
+  }
+  after = news;
+}
+
+template <class Queue>
+void check_no_allocation_for_writers(Queue& queue, asioq::retention keep) {
+  const descriptor file = temp_file("/dev/shm");
+  {
+    std::list<asioq::asio_request> most;
+    for (int i = 0; i < 100; ++i) most.push_back(queue.get());
+  }
+  asioq::writer sink{queue, file.get(), {.max_behind = 8 * 512, .keep = keep}};
+  std::array<std::byte, 1000> some{};
+  for (int i = 0; i < 3; ++i) CHECK(write_in_all_ways(sink, some) == 33'000);
+  const long before = news;
+  std::size_t wrong = 0;
+  for (int i = 0; i < 20; ++i) wrong += write_in_all_ways(sink, some) == 33'000 ? 0 : 1;
+  CHECK(news - before == 0);
+  CHECK(wrong == 0);
+  long before_awaiting = 0;
+  long after_awaiting = -1;
+  const owned_task task = await_writes(sink, some, before_awaiting, after_awaiting);
+  while (queue.run_one() != 0) {
+  }
+  CHECK(task.is_done());
+  CHECK(after_awaiting - before_awaiting == 0);
+}
+
+}  // namespace
+
+TEST_CASE("once warm, a writer allocates nothing", "[allocation][writer]") {
+  for (const auto order : {asioq::execution_order::strict, asioq::execution_order::as_if_serial}) {
+    for (const auto keep : {asioq::retention::until_written, asioq::retention::until_durable}) {
+      const asioq::queue_options options{.buffer_size = 512, .order = order};
+      asioq::basic_asio_queue<asioq::inline_executor> here{options};
+      check_no_allocation_for_writers(here, keep);
+      asioq::thread_pool pool{2};
+      asioq::basic_asio_queue<asioq::thread_pool::executor_type> there{pool.executor(), options};
+      check_no_allocation_for_writers(there, keep);
+    }
   }
 }

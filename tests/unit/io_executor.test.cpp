@@ -89,6 +89,27 @@ TEST_CASE("a close comes after a transfer of no bytes", "[io_executor]") {
   CHECK(drain(queue).size() == 2);
 }
 
+TEST_CASE("what follows requests that end without being started begins at once", "[io_executor][cancel]") {
+  const descriptor file = temp_file();
+  const descriptor one = temp_file();
+  const descriptor two = temp_file();
+  scripted_engine engine;
+  asioq::basic_asio_queue<scripted_executor> queue{{&engine}, as_if_serial};
+  queue.submit(write_of(queue, file, "x", 0));
+  asioq::asio_request close = queue.get();
+  close.prepare_close(file.get());
+  queue.submit(std::move(close));
+  queue.submit(read_of(queue, file, 1, 0));  // its file is known only behind the close
+  queue.cancel();
+  queue.submit(write_of(queue, one, "y", 0));
+  queue.submit(write_of(queue, two, "z", 0));
+  engine.script = {{file.get(), 1}};
+  CHECK(queue.poll() == 0);
+  CHECK(engine.held.size() == 2);
+  engine.script = {{two.get(), 1}, {one.get(), 1}};
+  CHECK(drain(queue).size() == 5);
+}
+
 TEST_CASE("what has been completed counts though the executor throws then", "[io_executor]") {
   const descriptor file = temp_file();
   scripted_engine engine;

@@ -86,10 +86,13 @@ class simulated_disk {
 
   /// An empty disk. Throws `std::invalid_argument` if `sector_size` or `direct_alignment` is 0.
   explicit simulated_disk(disk_options options = {})
-      : options_(checked(options)),
+      : options_(options),
         files_(options_.sector_size, options_.capacity, options_.direct_alignment),
         random_(options_.seed),
-        log_(options_.keeps_log) {}
+        log_(options_.keeps_log) {
+    if (options_.sector_size == 0) asioq::detail::refuse("asioq: a sector of 0 bytes");
+    if (options_.direct_alignment == 0) asioq::detail::refuse("asioq: an alignment of 0 bytes");
+  }
 
   simulated_disk(const simulated_disk&) = delete;
   simulated_disk& operator=(const simulated_disk&) = delete;
@@ -176,12 +179,6 @@ class simulated_disk {
   [[nodiscard]] const disk_options& options() const noexcept { return options_; }
 
  private:
-  static const disk_options& checked(const disk_options& options) {
-    if (options.sector_size == 0) asioq::detail::refuse("asioq: a sector of 0 bytes");
-    if (options.direct_alignment == 0) asioq::detail::refuse("asioq: an alignment of 0 bytes");
-    return options;
-  }
-
   /// An operation in flight.
   struct job {
     enum progress { waits, served, over };

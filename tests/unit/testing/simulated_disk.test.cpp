@@ -170,7 +170,34 @@ TEST_CASE("a simulated disk refuses misuse", "[testing]") {
   CHECK(carry_out(executor, asio_op::fdatasync, 3) == -EBADF);
   CHECK(write(disk, fd, "", 0) == 0);
   CHECK_THROWS_AS(simulated_disk({.sector_size = 0}), std::invalid_argument);
+  CHECK_THROWS_AS(simulated_disk({.direct_alignment = 0}), std::invalid_argument);
   CHECK_THROWS_AS(disk.fail_next(asio_op::free, std::errc::io_error), std::invalid_argument);
+}
+
+TEST_CASE("a disk with an alignment refuses other transfers, and cuts at its multiples", "[testing]") {
+  simulated_disk disk{
+      {.seed = 3, .capacity = 2048, .short_transfers = 0.5, .interruptions = 0, .direct_alignment = 64}};
+  const int fd = disk.open("file");
+  CHECK(disk.executor().describe(fd).alignment == 64);
+  const std::string text(640, 'x');
+  bool has_been_short = false;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    const std::int64_t count = write(disk, fd, text, 64 * i % 640);
+    CHECK(count > 0);
+    CHECK(count % 64 == 0);
+    has_been_short = has_been_short || count < 640;
+    CHECK(read(disk, fd, 640, 0).size() % 64 == 0);
+  }
+  CHECK(has_been_short);
+  CHECK(write(disk, fd, text, 1) == -EINVAL);
+  CHECK(write(disk, fd, text.substr(0, 63), 0) == -EINVAL);
+  own_step step(asio_op::read, fd, 63, 0);
+  CHECK(carry_out(disk.executor(), step) == -EINVAL);
+  CHECK(carry_out(disk.executor(), asio_op::truncate, fd, "", 100) == 0);
+  CHECK(read(disk, fd, 640, 64).size() <= 36);  // a file may end anywhere
+  disk.add({.file = "file", .offset = 100, .length = 1});
+  CHECK(write(disk, fd, text, 64) == -EIO);
+  CHECK(write(disk, fd, text, 0) == 64);
 }
 
 TEST_CASE("a full disk writes what fits", "[testing]") {

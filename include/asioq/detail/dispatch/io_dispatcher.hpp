@@ -120,25 +120,32 @@ class io_dispatcher final : public dispatcher {
 
   /// Starts what may start. Throws what the executor throws; what has not been started is then still ready.
   void start_requests() {
-    while (order_.has_question()) {
-      const schedule::question asked = order_.ask();
-      order_.learn(asked, probe_.facts(asked.fd));
+    for (;;) {
+      while (order_.has_question()) {
+        const schedule::question asked = order_.ask();
+        order_.learn(asked, probe_.facts(asked.fd));
+      }
+      if (request_record* const record = order_.next())
+        start(*record);
+      else if (!order_.has_question())  // what has ended without being started may have left one
+        return;
     }
-    while (request_record* const record = order_.next()) {
-      if (order_.failures().needs_file(*record)) {
-        if (const int error = order_.failures().admits(*record, probe_.identity(record->fd)); error != 0) {
-          order_.cancel(*record, error);
-          continue;
-        }
+  }
+
+  void start(request_record& record) {
+    if (order_.failures().needs_file(record)) {
+      if (const int error = order_.failures().admits(record, probe_.identity(record.fd)); error != 0) {
+        order_.cancel(record, error);
+        return;
       }
-      try {
-        record->from = 0;
-        record->is_cut_short = false;
-        start_step(*record);
-      } catch (...) {
-        order_.put_back(*record);
-        throw;
-      }
+    }
+    try {
+      record.from = 0;
+      record.is_cut_short = false;
+      start_step(record);
+    } catch (...) {
+      order_.put_back(record);
+      throw;
     }
   }
 

@@ -204,8 +204,8 @@ class write_behind : public completion {
 
  protected:
   /// Throws `std::invalid_argument` for settings that make no sense.
-  write_behind(stream_file its_file, const settings& its)
-      : file_(std::move(its_file)),
+  write_behind(const stream_file& its_file, const settings& its)
+      : file_(its_file),
         keeps_until_durable_(its.keeps_until_durable),
         exceptions_before_(std::uncaught_exceptions()),
         position_(its.start),
@@ -704,8 +704,9 @@ class write_behind : public completion {
     } else if (has_current_) {
       cut_back(current_, to);
     }
-    for (std::size_t i = blocks_.size(); i-- > 0 && blocks_[i].end > to;) {
+    for (std::size_t i = blocks_.size(); i-- > 0;) {
       write_block& its = blocks_[i];
+      if (its.end <= to) break;
       if (its.begin < to) {
         cut_back(its, to);
       } else if (i >= submitted_) {
@@ -948,7 +949,8 @@ class write_behind : public completion {
   void submit_sync() noexcept {
     asio_request request = get_for_control();
     if (!request) return;
-    request.prepare_fdatasync(file_.fd());
+    // What is durable is a prefix, whatever is written behind it meanwhile.
+    request.prepare_fdatasync(file_.fd(), sync_barrier::none);
     if (!submit_counted(std::move(request))) {
       give_back(request);
       return;
@@ -1039,7 +1041,7 @@ class write_behind : public completion {
         is_rewinding_ = true;
         return;
       }
-    } catch (...) {  // it must be direct
+    } catch (...) {  // NOLINT(bugprone-empty-catch): it must be direct
     }
     fail(error);
   }
@@ -1105,7 +1107,8 @@ class write_behind : public completion {
 
   /// The kernel may have dropped what was written since the last sync that succeeded.
   void count_as_not_written() noexcept {
-    const std::uint64_t kept = !blocks_.empty() ? blocks_.front().begin : has_current_ ? current_.begin : position_;
+    std::uint64_t kept = has_current_ ? current_.begin : position_;
+    if (!blocks_.empty()) kept = blocks_.front().begin;
     if (kept > durable_) {
       lost_ = EIO;
       wants_sync_ = false;
@@ -1157,7 +1160,7 @@ class write_behind : public completion {
       max_blocks_ = most_in_flight_ = blocks_.size() + 1;
       pump();
       sync_queue();
-    } catch (...) {  // what is not carried out is reported later
+    } catch (...) {  // NOLINT(bugprone-empty-catch): what is not carried out is reported later
     }
   }
 

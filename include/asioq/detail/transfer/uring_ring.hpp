@@ -100,6 +100,7 @@ class ring {
   static constexpr std::int64_t patience = 3;  // refusals of one operation before a pause or the owner's own call
   static constexpr auto shortest_pause = std::chrono::milliseconds{1};
   static constexpr int most_doublings = 6;  // of the pause
+  static constexpr int most_attempts = 64;  // of an operation of the ring's own, before it is left for a later call
   static constexpr auto no_deadline = std::chrono::steady_clock::time_point::max();
 
   /// At the end of a call, however it ends.
@@ -199,8 +200,11 @@ class ring {
     ::io_uring_sqe_set_data(&entry, mark);
     ++outstanding_;
     ++own_;
-    for (int result = enter(); result == -EAGAIN || result == -EINTR; result = enter()) {
-      if (::io_uring_cq_ready(&ring_) > 0) return;
+    // The program may sleep on the ring's descriptor next, which only this may make readable. So no answer of the
+    // kernel's counts but that it has taken the entry, unless it refuses for good.
+    for (int refusals = 0; refusals < most_attempts;) {
+      if (!may_go_on(enter())) ++refusals;
+      if (::io_uring_sq_ready(&ring_) == 0 || ::io_uring_cq_ready(&ring_) > 0) return;
       pause(no_deadline, shortest_pause);  // the kernel is short of memory
     }
   }

@@ -148,9 +148,14 @@ inline bool is_for_owner(const io_operation& operation) noexcept {
   return ::fstat(operation.fd(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
 }
 
-/// Throws unless waiting or trying again can help: a signal, the time-out, or rings and memory that are full.
+/// Whether waiting or trying again can help: a signal, the time-out, or rings and memory that are full.
+inline bool may_go_on(int result) noexcept {
+  return result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN || result == -EBUSY;
+}
+
+/// Throws unless the ring may go on.
 inline void check(int result) {
-  if (result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN || result == -EBUSY) return;
+  if (may_go_on(result)) return;
   throw std::system_error(-result, std::system_category(), "asioq: io_uring refuses to go on");
 }
 

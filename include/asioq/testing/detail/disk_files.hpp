@@ -45,7 +45,7 @@ struct description {
 class disk_files {
  public:
   disk_files(std::size_t sector_size, std::uint64_t capacity, std::size_t alignment = 1)
-      : sector_size_(sector_size), capacity_(capacity / sector_size), alignment_(alignment) {}
+      : sector_size_(sector_size), capacity_(capacity / std::max<std::size_t>(sector_size, 1)), alignment_(alignment) {}
 
   /// The lowest number that is free, as open(2) has it; -1 if there is no such file and it is not to be created.
   int open(std::string_view name, bool appends, bool creates) {
