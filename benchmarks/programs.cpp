@@ -42,6 +42,7 @@ class given_file {
     if (folder_ == nullptr) {
       folder_ = std::make_unique<scratch>(parent_);
       write_(path("source"), size_);
+      if (fs::file_size(path("source")) != size_) throw std::runtime_error("the file was not made as it should be");
       output_of("sync " + path("source"));
     }
     output_of("dd status=none iflag=nocache count=0 if=" + path("source"));
@@ -135,6 +136,7 @@ void write_lines(const fs::path& path, std::uint64_t size) {
     }
     line.resize(std::min<std::uint64_t>(line.size(), rest - 1));
     line += '\n';
+    out << line;
   }
   if (!out.flush()) throw std::runtime_error("cannot write " + path.string());
 }

@@ -192,7 +192,8 @@ void add_expenses(table& rows, const test_file& file, const std::string& name, c
                     .goal = goal},
                    [&file, program] {
                      const expense its = expense_of<Place>(file, with_little_memory, microseconds(0), program);
-                     return (static_cast<double>(its.asked) - static_cast<double>(its.wanted)) / static_cast<double>(its.wanted);
+                     return (static_cast<double>(its.asked) - static_cast<double>(its.wanted)) /
+                            static_cast<double>(its.wanted);
                    });
   };
   add_waste("whole", "a whole file, 64 KiB blocks", 0, whole_file);

@@ -14,6 +14,9 @@ namespace {
 constexpr auto strict = asioq::execution_order::strict;
 constexpr auto as_if_serial = asioq::execution_order::as_if_serial;
 
+/// Blocks from this size on may take all that a disk allows.
+constexpr std::size_t rationed = std::size_t{256} << 10U;
+
 struct contender {
   std::string name;
   std::string title;
@@ -39,7 +42,11 @@ void add_transfer(table& rows, const std::string& name, const std::string& work,
   const auto add = [&](const contender& subject, const std::string& suffix, const std::string& peer,
                        const maker& other) {
     rows.add(relative_speed,
-             {.name = name + suffix + "/" + subject.name + depth, .work = work, .subject = subject.title, .peer = peer},
+             {.name = name + suffix + "/" + subject.name + depth,
+              .work = work,
+              .subject = subject.title,
+              .peer = peer,
+              .in_turns = its.block >= rationed},
              subject.who, other);
   };
   for (const contender& subject : contenders)
@@ -97,7 +104,8 @@ void add_transfers(table& rows, const test_file& file) {
                {.name = "sequential_read_" + size + "k/asioq_uring/4",
                 .work = size + " KiB sequential reads, depth 4",
                 .subject = "asioq, io_uring, as if serial",
-                .peer = "liburing"},
+                .peer = "liburing",
+                .in_turns = true},
                make<queue_transfer<ring>>(its, as_if_serial), peers::liburing(its));
   }
 
