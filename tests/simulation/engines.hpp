@@ -278,6 +278,8 @@ class told_kernel final : public kernel {
 
   /// Called while a step is in the kernel.
   std::function<void()> goes_on = [] {};
+  /// Called while a question is. A request may be in hand that has not begun, so none must be cancelled.
+  std::function<void()> goes_on_during_question = [] {};
 
   std::int64_t transfer(asio_op op, int fd, std::span<const iovec> parts, std::uint64_t offset) override {
     const std::vector<request*> together = find(op, fd, parts, offset);
@@ -327,7 +329,12 @@ class told_kernel final : public kernel {
         queue != world::none && queue == world_.queue_in_call && !pool_.is_inside_execute())
       found("the kernel is asked about descriptor %d in a call that must not", fd);
     if (files_.find(fd) == nullptr) return std::nullopt;
-    return files_.describe(fd);
+    const asioq::file_facts facts = files_.describe(fd);
+    // Under hold the models would know of a failure before the queue does, which asks about the file of a failed sync.
+    const std::size_t queue = world_.queue_of(fd);
+    if (queue != world::none && world_.plan.queues[queue].on_failure == asioq::failure_policy::proceed)
+      goes_on_during_question();
+    return facts;
   }
 
   [[nodiscard]] bool has_disk() const override { return world_.plan.files_merge; }

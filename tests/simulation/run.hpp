@@ -60,6 +60,11 @@ class run {
     if (plan_.on == engine::tasks) {
       kernel_.emplace(world_, tasks_);
       kernel_->goes_on = [this] { go_on(); };
+      kernel_->goes_on_during_question = [this] {
+        ++questions_;
+        go_on();
+        --questions_;
+      };
     }
     make_files();
     for (std::size_t i = 0; i < plan_.queues.size(); ++i) {
@@ -372,7 +377,8 @@ class run {
     while (one_in(world_.luck, 2)) {
       if (one_in(world_.luck, 2)) {
         tasks_.run_one();
-      } else if (next_ < plan_.steps.size() && may_be_nested(plan_.steps[next_])) {
+      } else if (next_ < plan_.steps.size() && may_be_nested(plan_.steps[next_]) &&
+                 (questions_ == 0 || plan_.steps[next_].what == step::kind::submit)) {
         const step& its = plan_.steps[next_++];
         const generator before = world_.luck;
         world_.luck = generator(its.luck);
@@ -843,6 +849,7 @@ class run {
   std::vector<std::unique_ptr<life>> lives_;
   std::size_t next_ = 0;  // step
   int depth_ = 0;         // of steps inside of steps
+  int questions_ = 0;     // in which the world goes on
 };
 
 }  // namespace asioq_simulation
