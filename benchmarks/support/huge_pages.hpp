@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 
@@ -22,13 +23,20 @@ struct huge_page_allocator {
 
   T* allocate(std::size_t count) {
     if (!is_of_huge_pages(count)) return std::allocator<T>().allocate(count);
-    void* const memory = ::operator new(count * sizeof(T), std::align_val_t{huge_page});
-    ::madvise(memory, count * sizeof(T), MADV_HUGEPAGE);
-    return static_cast<T*>(memory);
+    // Not of operator new: it may give what was in use before, and ordinary pages stay what they are.
+    const std::size_t size = count * sizeof(T);
+    void* const place = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place == MAP_FAILED) throw std::bad_alloc();
+    auto* const begin = static_cast<std::byte*>(place);
+    const std::size_t before = huge_page - reinterpret_cast<std::uintptr_t>(begin) % huge_page;
+    ::munmap(begin, before);
+    if (before < huge_page) ::munmap(begin + before + size, huge_page - before);
+    ::madvise(begin + before, size, MADV_HUGEPAGE);
+    return reinterpret_cast<T*>(begin + before);
   }
   void deallocate(T* memory, std::size_t count) noexcept {
     if (!is_of_huge_pages(count)) return std::allocator<T>().deallocate(memory, count);
-    ::operator delete(memory, count * sizeof(T), std::align_val_t{huge_page});
+    ::munmap(memory, count * sizeof(T));
   }
 
   bool operator==(const huge_page_allocator& /*all are equal*/) const = default;
