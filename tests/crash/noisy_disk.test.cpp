@@ -27,8 +27,8 @@ descriptor empty_file(const fuse_disk& disk, const char* name) {
   return file;
 }
 
-/// The kernel itself `asks_again` for the rest of a short transfer, and says nothing if that fails: the next question may
-/// succeed.
+/// The kernel itself `asks_again` for the rest of a short transfer, and says nothing if that fails: the queue's own
+/// question may then succeed.
 template <class Host>
 void run_on_noisy_disk(bool asks_again) {
   const std::unique_ptr<fuse_disk> disk = fuse_disk::make({});

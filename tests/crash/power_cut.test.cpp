@@ -27,7 +27,7 @@ namespace {
 
 constexpr int cuts = 6;
 
-/// Runs the program until it has been told that the disk is gone. Returns how many records had been synced when it went.
+/// Runs the program until it has been told that the disk is gone. Returns how many records had been synced before.
 ///
 /// Linux (6.18 for one) may call a sync a success that is under way when a file system is shut down, though nothing is
 /// on the disk: plain pwrite(2) and fdatasync(2) show it. So only what was synced before counts.

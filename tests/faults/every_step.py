@@ -88,8 +88,9 @@ trials = [(name, number, answer) for name, count, *answers in lines
 count_of_all = len(trials)
 trials = chosen(trials, max(MOST, int(SECONDS / time_of_one)))
 with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    answers = pool.map(lambda trial: wrong_with(*trial), trials)
     wrong = [f'{name} {number} answers {answer}: {what}'
-             for (name, number, answer), what in zip(trials, pool.map(lambda trial: wrong_with(*trial), trials)) if what]
+             for (name, number, answer), what in zip(trials, answers) if what]
 print(f'{len(trials)} failures of {count_of_all}')
 if wrong:
     sys.exit('\n'.join(wrong))

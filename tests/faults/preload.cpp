@@ -1,9 +1,9 @@
 // To be preloaded: has one call of a program fail, or counts its calls.
 //
-// - ASIOQ_FAILING="pwrite 3 5": the third pwrite(2) answers errno 5. See calls.hpp for names and answers. "new 3 0": the
-//   third call of operator new throws.
-// - ASIOQ_COUNTING=FILE: at the end the file has a line for each kind of call: its name, how many there were, and what it
-//   may answer.
+// - ASIOQ_FAILING="pwrite 3 5": the third pwrite(2) answers errno 5. See calls.hpp for names and answers. With
+//   "new 3 0" the third call of operator new throws.
+// - ASIOQ_COUNTING=FILE: at the end the file has a line for each kind of call: its name, how many there were, and what
+//   it may answer.
 #include <cstdio>
 #include <cstdlib>
 #include <optional>

@@ -3,8 +3,8 @@
 // - data: SIZE bytes that repeat 0 to 250; a message transfers at most STEP bytes; at FAIL and behind it there is EIO
 // - writes: its size is the number of write messages so far
 // - chat: two times 512 bytes, of which the second half can be read only when something has been written to chat
-// - noisy0 to noisy2: keep what is written to them. Each message about their contents takes some time, so that it may be
-//   overtaken. One in so many fails and has no effect, as the last number written to noise says; 0: none
+// - noisy0 to noisy2: keep what is written to them. Each message about their contents takes some time, so that it may
+//   be overtaken. One in so many fails and has no effect, as the last number written to noise says; 0: none
 // - failures: its size is the number of messages that failed so, but those to sync
 #define FUSE_USE_VERSION 31
 
