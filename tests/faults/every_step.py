@@ -17,7 +17,8 @@ import time
 
 MOST = 40  # calls of a kind
 SECONDS = 10  # for all runs together, if each takes as long as the first
-preload, program, *arguments = sys.argv[1:]
+preload, program = (str(pathlib.Path(name).resolve()) for name in sys.argv[1:3])
+arguments = sys.argv[3:]
 # So a queue ends a program, as its documentation has it, if a failure would be lost.
 documented = re.compile(r'^asioq: a failure was not reported: ', re.M)
 
