@@ -57,7 +57,7 @@ std::string_view text_of(std::span<const std::byte> bytes) {
 /// Cuts the first line off a text. None, if there is no newline in it.
 line cut_line(std::string_view& text) {
   const std::size_t size = text.find('\n');
-  if (size == text.npos) return {};
+  if (size == std::string_view::npos) return {};
   const line its(text.substr(0, size));
   text.remove_prefix(size + 1);
   return its;
@@ -71,7 +71,7 @@ struct part {
 };
 
 part sorted(part its) {
-  std::sort(its.lines.begin(), its.lines.end());
+  std::ranges::sort(its.lines, [](const line& a, const line& b) { return a < b; });
   return its;
 }
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <filesystem>
 #include <mutex>
@@ -31,6 +32,7 @@
 namespace {
 
 namespace fs = std::filesystem;
+using queue_type = asioq::basic_asio_queue<asioq::thread_pool::executor_type>;
 
 using byte_tables = std::array<std::array<std::uint32_t, 256>, 8>;
 
@@ -112,10 +114,8 @@ class scanner {
  public:
   explicit scanner(std::vector<entry> entries) : entries_(std::move(entries)) {}
 
-  /// For any number of threads at the same time: scans files until none is left.
-  void work(asioq::thread_pool& pool) {
-    asioq::basic_asio_queue queue{
-        pool.executor(), {.buffer_size = std::size_t{256} << 10U, .order = asioq::execution_order::as_if_serial}};
+  /// For any number of threads at the same time, with a queue each: scans files until none is left.
+  void work(queue_type& queue) {
     for (std::size_t i = 0; (i = next_++) < entries_.size();) {
       entry& its = entries_[i];
       if (!its.error.empty()) continue;  // a folder
@@ -157,7 +157,7 @@ class scanner {
   }
 
  private:
-  checksum scan(auto& queue, const fs::path& path) {
+  checksum scan(queue_type& queue, const fs::path& path) {
     // Large files would drive everything else out of the page cache. Small ones may well be in it.
     std::error_code ignored;
     const bool is_large = fs::file_size(path, ignored) > std::uint64_t{4} << 20U;
@@ -203,9 +203,13 @@ int main(int argc, char** argv) try {
   std::ranges::sort(entries, {}, [](const entry& its) -> const std::string& { return its.path.native(); });
 
   asioq::thread_pool pool{threads};
+  std::deque<queue_type> queues;
+  while (queues.size() < threads)
+    queues.emplace_back(pool.executor(), asioq::queue_options{.buffer_size = std::size_t{256} << 10U,
+                                                              .order = asioq::execution_order::as_if_serial});
   scanner its{std::move(entries)};
   std::vector<std::jthread> workers;
-  while (workers.size() < threads) workers.emplace_back([&] { its.work(pool); });
+  for (queue_type& each : queues) workers.emplace_back([&its, &each] { its.work(each); });
   return its.print() ? 0 : 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "scan: %s\n", error.what());

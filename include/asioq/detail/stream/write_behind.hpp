@@ -831,11 +831,15 @@ class write_behind : public completion {
     return true;
   }
 
+  /// Whether the kernel does not say now how long the file is.
+  [[nodiscard]] bool is_unknown(const file_facts& now) const noexcept { return now.is_stream && !file_.is_stream(); }
+
   /// Whether the file has nothing there. Takes notice if it has got longer elsewhere.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
-    const std::uint64_t size = facts(file_.fd()).size;
-    if (size > physical_end_) extent_ = std::max(extent_, size);
+    const file_facts now = facts(file_.fd());
+    if (is_unknown(now)) return false;  // reading it will tell
+    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
     return offset >= extent_;
   }
 
@@ -932,8 +936,9 @@ class write_behind : public completion {
 
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
-    const std::uint64_t size = facts(file_.fd()).size;
-    if (size > physical_end_) extent_ = std::max(extent_, size);
+    const file_facts now = facts(file_.fd());
+    if (is_unknown(now)) return fail(EIO);  // to cut what others have written would be wrong, to leave the zeros, too
+    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
     if (!cut_is_due()) return;
     asio_request request = get_for_control();
     if (!request) return;

@@ -1,0 +1,50 @@
+# shellcheck shell=sh disable=SC2154
+# Each destination that tee_direct does not report is a copy of its input.
+
+case $1 in
+sizes)
+  for size in 0 1 511 4095 4096 4097 1048575 1048576 1048577 5000003; do
+    head -c $size source >part
+    succeeds "$program" one two three <part
+    for copy in one two three; do is_same part $copy; done
+  done
+  ;;
+pipe) # of small and of large pieces
+  # shellcheck disable=SC2002
+  cat source | succeeds "$program" one two || exit 1
+  is_same source one
+  is_same source two
+  { printf x && cat block && printf yz && cat source; } >expected
+  { printf x && cat block && printf yz && cat source; } | succeeds "$program" one || exit 1
+  is_same expected one
+  printf x | succeeds "$program" one || exit 1 # over one that is longer
+  [ "$(cat one)" = x ] || fail "the old contents are still there"
+  ;;
+failures)
+  mkdir folder
+  reports 2 "missing/copy: No such file" "$program" one missing/copy folder two <source
+  is_same source one
+  is_same source two
+  reports 1 "missing/copy: No such file" "$program" missing/copy <source
+  reports 1 "Is a directory" "$program" one <folder
+  [ ! -s one ] || fail "there is something that was not read"
+  "$program" <source 2>/dev/null
+  [ $? -eq 2 ] || fail "does not tell its usage"
+  ;;
+full)
+  if [ -c /dev/full ]; then
+    reports 1 "/dev/full: No space left on device" "$program" one /dev/full two <source
+    is_same source one
+    is_same source two
+    : >empty
+    succeeds "$program" one /dev/full <empty
+  fi
+  need_mounts
+  # shellcheck disable=SC2002
+  cat source | reports 1 "small/copy: No space left on device" in_small_folder 2m "$program" one small/copy two || exit 1
+  is_same source one
+  is_same source two
+  reports 1 "small/copy: No space left on device" in_small_folder 2m "$program" small/copy <source
+  ;;
+*) fail "there is no case $1" ;;
+esac
