@@ -11,7 +11,9 @@ sorts() {
 }
 
 # text LINES: that many lines of different lengths, in no order.
-text() { awk -v n="$1" 'BEGIN { while (n-- > 0) print (n * 7919) % 1000003 substr("abcdefghijklmnopqrstuvwxyz", n % 27) }'; }
+text() {
+  awk -v n="$1" 'BEGIN { while (n-- > 0) print (n * 7919) % 1000003 substr("abcdefghijklmnopqrstuvwxyz", n % 27) }'
+}
 
 case $1 in
 odd)

@@ -40,8 +40,7 @@ full)
     succeeds "$program" one /dev/full <empty
   fi
   need_mounts
-  # shellcheck disable=SC2002
-  cat source | reports 1 "small/copy: No space left on device" in_small_folder 2m "$program" one small/copy two || exit 1
+  reports 1 "small/copy: No space left on device" in_small_folder 2m "$program" one small/copy two <source
   is_same source one
   is_same source two
   reports 1 "small/copy: No space left on device" in_small_folder 2m "$program" small/copy <source
