@@ -17,7 +17,7 @@ import time
 
 MOST = 40  # calls of a kind
 SECONDS = 10  # for all runs together, if each takes as long as the first
-preload, program = (str(pathlib.Path(name).resolve()) for name in sys.argv[1:3])
+preload, program = (str(pathlib.Path(name).resolve()) for name in sys.argv[1:3])  # they run elsewhere
 arguments = sys.argv[3:]
 # So a queue ends a program, as its documentation has it, if a failure would be lost.
 documented = re.compile(r'^asioq: a failure was not reported: ', re.M)
@@ -35,12 +35,15 @@ def make_folder(folder):
     (folder / 'block').write_bytes(data[:4096])
 
 
+def results_in(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ('source', 'block')}
+
+
 def wrong_with(name, number, answer):
     """What is wrong after that failure; nothing if all is well."""
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(place)
         make_folder(folder)
-        before = {path: path.read_bytes() for path in folder.iterdir()}
         try:
             ended = run(folder, ASIOQ_FAILING=f'{name} {number} {answer}')
         except subprocess.TimeoutExpired:
@@ -50,10 +53,10 @@ def wrong_with(name, number, answer):
         if ended.returncode > 0 and not ended.stderr:
             return f'status {ended.returncode} without a message'
         if ended.returncode == 0:
-            for copy in (path for path in folder.iterdir() if path not in before):
-                source = folder / (copy.stem if copy.suffix == '.copy' else arguments[-2])
-                if copy.read_bytes() != before[source]:
-                    return f'it says that all is well, but {copy.name} differs from {source.name}'
+            made = results_in(folder)
+            if made != expected:
+                different = [name for name in made | expected if made.get(name) != expected.get(name)]
+                return f'it says that all is well, but {different} are not as they are without a failure'
     return None
 
 
@@ -66,13 +69,19 @@ def chosen(all_of_them, most):
 
 with tempfile.TemporaryDirectory() as place:
     make_folder(pathlib.Path(place))
-    counts = pathlib.Path(place) / 'counts'
+    counts = pathlib.Path(place).with_suffix('.counts')
     begin = time.monotonic()
     clean = run(place, ASIOQ_COUNTING=str(counts))
     time_of_one = time.monotonic() - begin
     if clean.returncode != 0:
         sys.exit(f'without a failure: status {clean.returncode}, {clean.stderr}')
     lines = [line.split() for line in counts.read_text().splitlines()]
+    counts.unlink()
+    expected = results_in(pathlib.Path(place))
+    for copy, contents in expected.items():
+        source = copy.removesuffix('.copy') if copy.endswith('.copy') else arguments[-2] if copy == 'copy' else None
+        if source and contents != (pathlib.Path(place) / source).read_bytes():
+            sys.exit(f'without a failure: {copy} differs from {source}')
 
 trials = [(name, number, answer) for name, count, *answers in lines
           for number in chosen(range(1, int(count) + 1), MOST) for answer in answers]
