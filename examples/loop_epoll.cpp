@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <stdexcept>
 #include <utility>
 
 struct server final : asioq::completion {
@@ -23,7 +22,6 @@ struct server final : asioq::completion {
     queue.submit(std::move(request), *this);  // the queue has the server's address until it calls finished()
     ++outstanding;
   }
-
   bool on_record() {
     asioq::asio_request request = queue.get();
     const ssize_t size = ::recv(socket, request.buffer().data(), request.buffer().size(), 0);
@@ -32,13 +30,11 @@ struct server final : asioq::completion {
     submit(std::move(request));
     return true;
   }
-
   void on_timer() {
     asioq::asio_request request = queue.get();
     request.prepare_fdatasync(file);
     submit(std::move(request));
   }
-
   void finished(asioq::asio_request request) noexcept override {  // called inside poll(), in the order of submission
     --outstanding;
     if (request.error()) ++failures;
@@ -49,10 +45,9 @@ struct server final : asioq::completion {
 
 int main() try {
   std::array<int, 2> sockets{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()) != 0) throw std::runtime_error("no sockets");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()) != 0) return std::perror("loop_epoll: socketpair"), 1;
   for (int i = 0; i < 100; ++i) ::send(sockets[0], "a record", 8, 0);  // the client, in a hurry
   ::shutdown(sockets[0], SHUT_WR);
-
   server its;
   its.socket = sockets[1];
   its.file = ::memfd_create("records", MFD_CLOEXEC);  // any file will do
@@ -65,10 +60,9 @@ int main() try {
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
     ::epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
   }
-
   for (bool is_open = true; is_open || its.outstanding > 0 || its.syncs == 0;) {
     epoll_event event{};
-    if (::epoll_wait(loop, &event, 1, -1) < 0) throw std::runtime_error("epoll_wait has failed");
+    if (::epoll_wait(loop, &event, 1, -1) < 0) return std::perror("loop_epoll: epoll_wait"), 1;
     std::uint64_t ticks = 0;
     if (event.data.fd == finished) its.queue.poll();
     if (event.data.fd == timer && ::read(timer, &ticks, sizeof ticks) > 0 && its.outstanding == 0) its.on_timer();
@@ -79,7 +73,7 @@ int main() try {
   for (char answer = 'y'; ::recv(sockets[0], &answer, 1, MSG_DONTWAIT) == 1;) answers += answer == 'y' ? 1 : 0;
   const auto size = static_cast<long>(::lseek(its.file, 0, SEEK_END));
   std::printf("%d answers, %ld bytes written, synced %d times\n", answers, size, its.syncs);
-  if (its.failures > 0 || answers != 100 || size != 800) throw std::runtime_error("a record was not written");
+  if (its.failures > 0 || answers != 100 || size != 800) return std::fputs("loop_epoll: data are lost\n", stderr), 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "loop_epoll: %s\n", error.what());
   return 1;

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <stdexcept>
 #include <utility>
 
 constexpr std::size_t block_size = 1 << 16;
@@ -28,12 +27,10 @@ struct copy final : asioq::completion {
     queue.submit(std::move(request), *this);
     if (outstanding++ == 0) uv_ref(readable);
   }
-
   void read_next(asioq::asio_request request) {
     request.prepare_read(from, block_size, std::exchange(next, next + block_size));
     submit(std::move(request));
   }
-
   void finished(asioq::asio_request request) noexcept override {
     if (--outstanding == 0) uv_unref(readable);
     if (request.error() && error == 0) error = request.error().value();
@@ -61,13 +58,11 @@ int main(int argc, char** argv) try {
   uv_poll_start(&readable, UV_READABLE,
                 [](uv_poll_t* handle_of, int, int) { static_cast<asioq::asio_queue*>(handle_of->data)->poll(); });
   uv_unref(handle);
-
   static int ticks = 0;
   uv_timer_t timer;
   uv_timer_init(loop, &timer);
   uv_timer_start(&timer, [](uv_timer_t*) { ++ticks; }, 0, 1);
   uv_unref(reinterpret_cast<uv_handle_t*>(&timer));
-
   std::array<asioq::asio_request, 4> blocks;
   for (asioq::asio_request& block : blocks) block = its.queue.get();  // may throw, while nothing is outstanding
   for (asioq::asio_request& block : blocks) its.read_next(std::move(block));
@@ -77,8 +72,8 @@ int main(int argc, char** argv) try {
   uv_close(handle, nullptr);  // before the queue closes the descriptor
   uv_close(reinterpret_cast<uv_handle_t*>(&timer), nullptr);
   uv_run(loop, UV_RUN_DEFAULT);
-  if (its.error != 0) throw std::runtime_error(uv_strerror(-its.error));
-  if (::lseek(from, 0, SEEK_END) != size) throw std::runtime_error("the copy has another size");
+  const char* const wrong = its.error != 0 ? uv_strerror(-its.error) : "the copy has another size";
+  if (its.error != 0 || ::lseek(from, 0, SEEK_END) != size) return std::fprintf(stderr, "loop_libuv: %s\n", wrong), 1;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "loop_libuv: %s\n", error.what());
   return 1;
