@@ -1,8 +1,8 @@
 // Sorts the lines of a file that may be larger than memory, by their bytes, as sort(1) does with LC_ALL=C.
 //
-// It shows many streams on one queue. Parts of the input are sorted by threads, where the reader has put them, while the
-// next part is read and an older one is written to a temporary file, a run. Then all runs are read ahead at the same
-// time and merged. If everything fits into memory, it is merged from there.
+// It shows many streams on one queue. Parts of the input are sorted by threads, where the reader has put them, while
+// the next part is read and an older one is written to a temporary file, a run. Then all runs are read ahead at the
+// same time and merged. If everything fits into memory, it is merged from there.
 #include <asioq/asioq.hpp>
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkstemp

@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh [--direct] [--checks SCRIPT] PROGRAM [ARGUMENT...]: runs an example in an empty temporary folder, where
-# "source" is a file of odd size and "block" one of 4096 bytes. With --direct it is skipped where O_DIRECT does not work.
-# With --checks the script runs the program ("$program") and checks its results; the functions below are for it.
+# "source" is a file of odd size and "block" one of 4096 bytes. With --direct it is skipped where O_DIRECT does not
+# work. With --checks the script runs the program ("$program") and checks its results; the functions below are for it.
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 direct=no

@@ -78,15 +78,15 @@ double seconds_for(asioq::execution_order order, std::uint64_t count, Prepare pr
 
 template <class Prepare>
 void check_is_linear(const char* what, Prepare prepare) {
-  const auto best_of_three = [&](asioq::execution_order order, std::uint64_t count) {
-    double best = seconds_for(order, count, prepare);
-    for (int i = 0; i < 2; ++i) best = std::min(best, seconds_for(order, count, prepare));
-    return best;
-  };
   for (const auto order : {asioq::execution_order::strict, asioq::execution_order::as_if_serial}) {
     INFO(what << (order == asioq::execution_order::strict ? ", strict" : ", as if serial"));
-    const double some = best_of_three(order, 2000);
-    const double many = best_of_three(order, 8000);
+    double some = seconds_for(order, 2000, prepare);
+    double many = seconds_for(order, 8000, prepare);
+    // What else the machine does only adds to either: the least of several is what it takes.
+    for (int i = 0; i < 10 && (i < 2 || many >= 8 * some); ++i) {
+      some = std::min(some, seconds_for(order, 2000, prepare));
+      many = std::min(many, seconds_for(order, 8000, prepare));
+    }
     INFO(some << " s, " << many << " s");
     CHECK(many < 8 * some);
   }

@@ -149,7 +149,8 @@ class modelled_files {
       if (count != 0 && content.size() < place + count) content.resize(place + count);
       content.replace(std::min(place, content.size()), count, its.content, its.first + from, count);
     }
-    if (its.at_position()) where.position = place + count;
+    // Even if it appends, a write of nothing moves no position.
+    if (its.at_position() && count != 0) where.position = place + count;
     return static_cast<std::int64_t>(count);
   }
 };

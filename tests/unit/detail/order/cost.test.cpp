@@ -94,9 +94,12 @@ template <class Make>
 void check_is_near_linear(const char* what, bool is_one_file, Make make) {
   for (const ends how : {ends::oldest_first, ends::youngest_first, ends::at_random}) {
     double some = seconds_for(2000, how, is_one_file, make);
-    for (int i = 0; i < 2; ++i) some = std::min(some, seconds_for(2000, how, is_one_file, make));
     double many = seconds_for(8000, how, is_one_file, make);
-    for (int i = 0; i < 2 && many > 6 * some; ++i) many = std::min(many, seconds_for(8000, how, is_one_file, make));
+    // What else the machine does only adds to either: the least of several is what it takes.
+    for (int i = 0; i < 10 && (i < 2 || many >= 9 * some); ++i) {
+      some = std::min(some, seconds_for(2000, how, is_one_file, make));
+      if (many > 6 * some) many = std::min(many, seconds_for(8000, how, is_one_file, make));
+    }
     INFO(what << ", ends " << static_cast<int>(how) << ": " << some << " s, " << many << " s");
     CHECK(many < 9 * some);
   }
