@@ -209,6 +209,7 @@ int main(int argc, char** argv) try {
                                                               .order = asioq::execution_order::as_if_serial});
   scanner its{std::move(entries)};
   std::vector<std::jthread> workers;
+  workers.reserve(threads);
   for (queue_type& each : queues) workers.emplace_back([&its, &each] { its.work(each); });
   return its.print() ? 0 : 1;
 } catch (const std::exception& error) {

@@ -937,7 +937,10 @@ class write_behind : public completion {
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
     const file_facts now = facts(file_.fd());
-    if (is_unknown(now)) return fail(EIO);  // to cut what others have written would be wrong, to leave the zeros, too
+    if (is_unknown(now)) {  // to cut what others have written would be wrong, to leave the zeros, too
+      fail(EIO);
+      return;
+    }
     if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
     if (!cut_is_due()) return;
     asio_request request = get_for_control();
