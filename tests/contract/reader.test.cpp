@@ -50,12 +50,6 @@ std::string rest_of(Reader& source) {
   }
 }
 
-/// How often a request was submitted to the queue so far.
-template <class Queue>
-std::uint64_t submitted(const Queue& queue) {
-  return queue.completed_through() + queue.running_requests();
-}
-
 /// A file in the temporary folder, one where direct reads must be aligned, and one in memory.
 template <class Body>
 void on_every_file(std::string_view text, Body body) {

@@ -22,6 +22,16 @@ inline void set_text(asioq::asio_request& request, std::string_view text) {
   std::copy_n(reinterpret_cast<const std::byte*>(text.data()), text.size(), request.buffer().begin());
 }
 
+/// How often a request was submitted to the queue so far.
+template <class Queue>
+std::uint64_t submitted(const Queue& queue) {
+  for (;;) {
+    const std::uint64_t finished = queue.completed_through();
+    const std::uint64_t all = finished + queue.running_requests();
+    if (queue.completed_through() == finished) return all;  // else some have finished between the two looks
+  }
+}
+
 template <class Queue>
 asioq::asio_request write_of(Queue& queue, const descriptor& file, std::string_view text,
                              std::uint64_t offset = asioq::current_position) {
