@@ -1167,10 +1167,10 @@ TEST_CASE("a coroutine that waits for a reader can be destroyed, and the reader 
       const owned_task task = read_all(source, none);
     }
     std::string got;
-    std::optional<owned_task> task;
+    std::unique_ptr<owned_task> task;
     {
       reader source{queue, its.get()};
-      task.emplace(read_all(source, got));
+      task = std::make_unique<owned_task>(read_all(source, got));
     }
     while (queue.run_one() != 0) {
     }

@@ -193,7 +193,7 @@ TEST_CASE("a disk with an alignment refuses other transfers, and cuts at its mul
   CHECK(write(disk, fd, text.substr(0, 63), 0) == -EINVAL);
   own_step step(asio_op::read, fd, 63, 0);
   CHECK(carry_out(disk.executor(), step) == -EINVAL);
-  CHECK(carry_out(disk.executor(), asio_op::truncate, fd, "", 100) == 0);
+  CHECK(carry_out(disk.executor(), asio_op::truncate, fd, "", 100U) == 0);
   CHECK(read(disk, fd, 640, 64).size() <= 36);  // a file may end anywhere
   disk.add({.file = "file", .offset = 100, .length = 1});
   CHECK(write(disk, fd, text, 64) == -EIO);
