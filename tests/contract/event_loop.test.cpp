@@ -166,7 +166,11 @@ TEST_CASE("what is done and not in turn is not to be found", "[event_loop]") {
       }
       CHECK(is_silent(queue, fd));
       for (int i = 0; i < 20; ++i) {
-        CHECK_FALSE(is_readable(fd));
+        // A ring may complete the write some time after the file shows it.
+        if (world.is_kernel)
+          CHECK(is_silent(queue, fd));
+        else
+          CHECK_FALSE(is_readable(fd));
         std::this_thread::yield();
       }
       CHECK(queue.running_requests() == 2);
