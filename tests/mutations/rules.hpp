@@ -176,6 +176,21 @@ inline bool nothing_finishes_while_its_descriptor_is_asked_about() {
   return order.finished() == 1;
 }
 
+inline bool a_close_waits_while_its_descriptor_is_asked_about() {
+  slow_schedule order(1000);
+  request_record& first = order.submit(asio_op::read, 10, 0);
+  request_record& second = order.submit(asio_op::read, 10, 500);
+  order.answer_all();
+  if (order.next() != &first || !order.starts_alone(second)) return false;
+  request_record& close = order.submit(asio_op::close, 0, asioq::current_position, 2);
+  const schedule::question asked = order.ask();
+  order.finish(first);
+  order.finish(second);
+  if (order.finished() != 2 || order.next() != nullptr) return false;
+  order.answer(asked);
+  return order.starts_alone(close);
+}
+
 inline bool a_truncate_lowers_the_known_size(int fd_of_truncate) {
   slow_schedule order(1000);
   request_record& first = order.submit(asio_op::read, 10, 0);
@@ -711,6 +726,7 @@ inline const char* first_broken() {
       rule{"what the kernel does not tell of runs alone", what_the_kernel_does_not_tell_of_runs_alone},
       rule{"nothing finishes while its descriptor is asked about",
            nothing_finishes_while_its_descriptor_is_asked_about},
+      rule{"a close waits while its descriptor is asked about", a_close_waits_while_its_descriptor_is_asked_about},
       rule{"a size found during a truncate is none", a_size_found_during_a_truncate_is_none},
       rule{"a truncate lowers the known size", [] { return a_truncate_lowers_the_known_size(1); }},
       rule{"a truncate lowers what other descriptors know", [] { return a_truncate_lowers_the_known_size(2); }},

@@ -21,12 +21,14 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -92,6 +94,9 @@ class faulted_run_base {
       texts_.push_back(pattern(program[i].length, static_cast<unsigned>(i)));
     }
     thrown_.reserve(most_tries);
+    // With the first thread of a program, ThreadSanitizer starts one of its own.
+    static std::once_flag has_started_one;
+    std::call_once(has_started_one, [] { std::thread([] {}).join(); });
     threads_before_ = program_thread_count();
     descriptors_before_ = descriptor_count();
   }

@@ -305,8 +305,10 @@ class schedule {
       ++finished_;
       if (oldest.error != 0) ++failed_;
     }
-    // If no unfinished request is classified, the oldest is alone.
+    // If no unfinished request is classified, the oldest is alone. A close waits for the answer about its descriptor:
+    // the number must not go while a party asks about it.
     if (first_unclassified_ == nullptr || first_unclassified_ != unfinished_.front()) return;
+    if (is_asked_ && first_unclassified_->traits().ends_number && first_unclassified_->fd == asked_fd_) return;
     alone_ = first_unclassified_;
     alone_has_entry_ = true;
     first_unclassified_ = alone_->next;
