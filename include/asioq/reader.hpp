@@ -8,7 +8,7 @@
 #include <asioq/detail/stream/look_ahead.hpp>
 #include <asioq/detail/stream/request_access.hpp>
 #include <asioq/detail/stream/stream_file.hpp>
-#include <asioq/detail/stream/waiter.hpp>
+#include <asioq/detail/stream/waiting_calls.hpp>
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/error.hpp>
 #include <asioq/file.hpp>
@@ -148,23 +148,21 @@ class reader final : private completion {
 
   /// The bytes from the position on that one block has, without a copy; the position is behind them then. Empty at the
   /// end. They are valid until the next call of the reader.
-  [[nodiscard]] std::span<const std::byte> next() { return detail::run_call(queue_, next_call(*this, blocking)); }
+  [[nodiscard]] std::span<const std::byte> next() { return run(next_call(*this, blocking)); }
 
   /// Copies bytes from the position on until `to` is full, and returns how many: fewer only at the end. If it throws,
   /// what precedes `read_error::offset()` is in `to`.
-  std::size_t read(std::span<std::byte> to) { return detail::run_call(queue_, read_call(*this, blocking, to)); }
+  std::size_t read(std::span<std::byte> to) { return run(read_call(*this, blocking, to)); }
 
   /// The next `count` bytes, or fewer at the end or before an error; the position stays. Without a copy if one block
   /// has them all. They are valid until the next call. Where the first of them cannot be read it throws, and again each
   /// time. Throws `std::invalid_argument` if `count` exceeds the queue's `buffer_size`.
-  [[nodiscard]] std::span<const std::byte> peek(std::size_t count) {
-    return detail::run_call(queue_, peek_call(*this, blocking, count));
-  }
+  [[nodiscard]] std::span<const std::byte> peek(std::size_t count) { return run(peek_call(*this, blocking, count)); }
 
   /// The block that `next()` would return, as a request of the queue with its buffer; an empty handle at the end. Its
   /// `data()` are the bytes, its `offset()` is where they are in the file, its `length()` how many they are. They need
   /// not begin where `buffer()` does: after a seek, for one. The buffer goes back to the queue with the handle.
-  [[nodiscard]] asio_request take() { return detail::run_call(queue_, take_call(*this, blocking)); }
+  [[nodiscard]] asio_request take() { return run(take_call(*this, blocking)); }
 
   /// Goes to a byte of the file, before or behind its end. Throws `std::invalid_argument` if the offset exceeds
   /// 2^63 - 1, and `std::system_error` (`std::errc::invalid_seek`) if the file has no offsets and this is not where the
@@ -218,18 +216,23 @@ class reader final : private completion {
     }
   };
 
-  /// What all calls have: see run_call().
+  /// What all calls have: see waiting_calls.hpp.
   class any_call {
+   public:
+    void check_that_it_will() const {
+      if (!its_->has_in_flight()) static_cast<void>(its_->queue_.get());
+    }
+
    protected:
     any_call(reader& its, form how) : its_(&its), how_(how) {
-      assert(!its.waiter_.is_taken() && "a call of a reader while another one waits");
+      assert(its.calls_.empty() && "a call of a reader while another one waits");
       ++its.call_;
     }
     reader* its_;
     form how_;
   };
 
-  class next_call : any_call {
+  class next_call : public any_call {
    public:
     next_call(reader& its, form how) : any_call(its, how) {}
     bool goes_on() { return this->its_->arrive(this->how_); }
@@ -240,7 +243,7 @@ class reader final : private completion {
     }
   };
 
-  class read_call : any_call {
+  class read_call : public any_call {
    public:
     read_call(reader& its, form how, std::span<std::byte> to) : any_call(its, how), to_(to) {}
     bool goes_on() {
@@ -262,7 +265,7 @@ class reader final : private completion {
     std::size_t done_ = 0;
   };
 
-  class peek_call : any_call {
+  class peek_call : public any_call {
    public:
     peek_call(reader& its, form how, std::size_t count) : any_call(its, how), count_(count) {
       if (count > its.queue_.options().buffer_size) detail::refuse("asioq: peek: more than the queue's buffer_size");
@@ -277,7 +280,7 @@ class reader final : private completion {
     std::size_t count_;
   };
 
-  class take_call : any_call {
+  class take_call : public any_call {
    public:
     take_call(reader& its, form how) : any_call(its, how) {}
     bool goes_on() { return this->its_->arrive(this->how_); }
@@ -285,8 +288,14 @@ class reader final : private completion {
   };
 
   template <class Call>
+  decltype(auto) run(Call call) {
+    if (!call.goes_on()) detail::wait_for(queue_, call);
+    return call.result();
+  }
+
+  template <class Call>
   auto awaitable(Call call) {
-    return detail::awaitable_call<Call>(waiter_, std::move(call));
+    return detail::awaitable_call<Call>(calls_, std::move(call));
   }
 
   reader(Queue& queue, detail::stream_file its, const reader_options& options)
@@ -346,7 +355,7 @@ class reader final : private completion {
     for (bool has_looked = false;;) {
       go_to_position();
       if (position_ >= end_) return true;
-      if (count_ == 0 && !submit(position_, purpose::needed)) return has_to_wait(how);
+      if (count_ == 0 && !submit(position_, purpose::needed)) return false;
       refill();
       block& front = at(0);
       if (front.record != nullptr) {
@@ -386,7 +395,7 @@ class reader final : private completion {
         discard_from(0);  // there may be more by now: it is read in one piece
         continue;
       }
-      if (count_ == 1 && !submit(front.end, purpose::needed)) return has_to_wait(how);
+      if (count_ == 1 && !submit(front.end, purpose::needed)) return false;
       block& behind = at(1);
       if (behind.record != nullptr) {
         note_wait(behind);
@@ -428,12 +437,6 @@ class reader final : private completion {
     }
     if (unread != 0) look_ahead_.thrown_away(unread);
     if (count_ != 0) at(0).consume_until(position_);
-  }
-
-  /// There is nothing to be had of what is needed. Returns false: a request will be delivered. Throws if none will.
-  bool has_to_wait(form how) {
-    if (how == awaiting && !has_in_flight()) static_cast<void>(queue_.get());
-    return false;
   }
 
   [[nodiscard]] bool has_in_flight() noexcept {
@@ -590,7 +593,7 @@ class reader final : private completion {
       std::erase(discarded_, record);
     }
     request = {};  // the call that goes on may need it
-    waiter_.go_on();
+    calls_.go_on();
   }
 
   void receive(std::size_t i, asio_request request) noexcept {
@@ -628,7 +631,7 @@ class reader final : private completion {
   std::size_t count_ = 0;
   std::vector<detail::request_record*> discarded_;  // in flight, and not wanted any more
   detail::look_ahead look_ahead_;
-  detail::waiter waiter_;
+  detail::waiting_calls calls_;
 
   static constexpr std::uint64_t no_sequence = std::numeric_limits<std::uint64_t>::max();
 };

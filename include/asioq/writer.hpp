@@ -4,7 +4,6 @@
 /// A stream that writes a file.
 
 #include <asioq/detail/stream/stream_file.hpp>
-#include <asioq/detail/stream/waiter.hpp>
 #include <asioq/detail/stream/waiting_calls.hpp>
 #include <asioq/detail/stream/write_behind.hpp>
 #include <asioq/file.hpp>
@@ -264,23 +263,14 @@ class writer {
     Call call(*core_, std::forward<Arguments>(arguments)...);
     if (!call.goes_on()) {
       others.its = core_;
-      wait_for(call);
+      detail::wait_for(*queue_, call);
     }
     return call.result();
   }
 
-  template <class Call>
-  [[gnu::noinline]] void wait_for(Call& call) {
-    do {
-      if (queue_->run_one() != 0) continue;
-      // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
-      static_cast<void>(queue_->get());
-    } while (!call.goes_on());
-  }
-
   template <class Call, class... Arguments>
   [[nodiscard]] auto awaitable(Arguments&&... arguments) {
-    return detail::shared_awaitable<Call>(core_->calls(), *core_, std::forward<Arguments>(arguments)...);
+    return detail::awaitable_call<Call>(core_->calls(), *core_, std::forward<Arguments>(arguments)...);
   }
 
   Queue* queue_;

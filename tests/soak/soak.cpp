@@ -43,14 +43,15 @@
 #include <vector>
 
 #include "../support/coroutines.hpp"
+#include "../support/counting_new.hpp"
 #include "../support/files.hpp"
 #include "../support/threads.hpp"
 #include "levels.hpp"
-#include "memory.hpp"
 
 using asioq::asio_op;
 using asioq::asio_request;
 using asioq_test::descriptor;
+using asioq_test::live_bytes;
 using asioq_test::owned_task;
 
 namespace asioq_soak {

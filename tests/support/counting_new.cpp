@@ -1,6 +1,8 @@
 // Replaces the global operator new of this executable by one that counts and can fail.
 #include "counting_new.hpp"
 
+#include <malloc.h>
+
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -9,6 +11,7 @@ namespace asioq_test {
 
 std::atomic<long> news = 0;
 std::atomic<long> live_news = 0;
+std::atomic<long> live_bytes = 0;
 
 namespace {
 
@@ -29,12 +32,14 @@ void* counted(std::size_t size, std::size_t alignment) {
   if (memory == nullptr) throw std::bad_alloc();
   news.fetch_add(1, std::memory_order_relaxed);
   live_news.fetch_add(1, std::memory_order_relaxed);
+  live_bytes.fetch_add(static_cast<long>(::malloc_usable_size(memory)), std::memory_order_relaxed);
   return memory;
 }
 
 void release(void* memory) noexcept {
   if (memory == nullptr) return;
   live_news.fetch_sub(1, std::memory_order_relaxed);
+  live_bytes.fetch_sub(static_cast<long>(::malloc_usable_size(memory)), std::memory_order_relaxed);
   std::free(memory);
 }
 

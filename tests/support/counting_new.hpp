@@ -9,8 +9,10 @@ namespace asioq_test {
 /// Calls of every form of operator new so far, on all threads, that have given memory.
 extern std::atomic<long> news;
 
-/// What operator new has given and operator delete has not taken back.
+/// What operator new has given and operator delete has not taken back; in bytes as the allocator counts them, so with
+/// its rounding.
 extern std::atomic<long> live_news;
+extern std::atomic<long> live_bytes;
 
 /// While one lives, one call of operator new fails: counted from 1, on all threads.
 class failing_new {

@@ -6,6 +6,21 @@
 
 namespace asioq::detail {
 
+// A call of a stream is an object with three members. `goes_on()` does what can be done without waiting, and returns
+// whether the call is at its end; it may throw, and the call is at its end then, too. After it has returned false,
+// `check_that_it_will()` throws if the stream has nothing with the queue that could let it go on. `result()` is what
+// the call returns.
+
+/// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
+template <class Queue, class Call>
+[[gnu::noinline]] void wait_for(Queue& queue, Call& call) {
+  do {
+    if (queue.run_one() != 0) continue;
+    // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
+    static_cast<void>(queue.get());
+  } while (!call.goes_on());
+}
+
 class waiting_calls;
 
 /// A call of a stream that a coroutine is suspended in. It is in the coroutine's frame.
@@ -32,8 +47,7 @@ class waiting_call {
   std::coroutine_handle<> waiting_;
 };
 
-/// The calls that wait for a stream which serves any number of them, the oldest first. All of it is for the owner of
-/// the queue.
+/// The calls that wait for a stream, the oldest first. All of it is for the owner of the queue.
 class waiting_calls {
  public:
   waiting_calls() = default;
@@ -59,6 +73,14 @@ class waiting_calls {
       its->waiting_.resume();
       its = first_;
     }
+  }
+
+  /// The same for the oldest alone. The coroutine may destroy this, which is not used afterwards.
+  void go_on() noexcept {
+    if (first_ == nullptr || !first_->goes_on()) return;
+    waiting_call& its = *first_;
+    remove(its);
+    its.waiting_.resume();
   }
 
  private:
@@ -91,13 +113,13 @@ inline void waiting_call::suspend(waiting_calls& list, std::coroutine_handle<> w
   list.add(*this);
 }
 
-/// The awaitable form of a call (see waiter.hpp). Ready at once if the call need not wait. Else the stream resumes the
+/// The awaitable form of a call. Ready at once if the call need not wait. Else the stream resumes the
 /// coroutine inside a delivery. Allocates nothing. The frame may be destroyed while it is suspended.
 template <class Call>
-class [[nodiscard]] shared_awaitable final : private waiting_call {
+class [[nodiscard]] awaitable_call final : private waiting_call {
  public:
   template <class... Arguments>
-  explicit shared_awaitable(waiting_calls& list, Arguments&&... arguments)
+  explicit awaitable_call(waiting_calls& list, Arguments&&... arguments)
       : list_(list), call_(std::forward<Arguments>(arguments)...) {}
 
   /// For `co_await`, like the next two members.

@@ -247,8 +247,7 @@ class write_behind : public completion {
   };
 
  public:
-  // The calls that may have to wait. `goes_on()` does what can be done now and returns whether the call is at its end;
-  // it may throw, which ends the call as well.
+  // The calls that may have to wait: see waiting_calls.hpp.
 
   /// A call that accepts bytes. One at a time has its turn. If it ends before it is done, nothing was accepted.
   class accepting_call {
