@@ -36,6 +36,7 @@ struct refusal : std::runtime_error {
 struct task_pool {
   manner how = manner::workers;
   bool refuses = false;  // now and then
+  bool has_refused_owner = false;
   bool is_late = false;  // now and then keeps a task until the queue is gone
   std::vector<asioq::task> tasks;
   std::vector<asioq::task> late_tasks;
@@ -92,8 +93,11 @@ class explored_executor {
   void execute(asioq::task work) const {
     schedule::point("execute");
     if (life_ != alive || pool_->has_lost_its_queue) schedule::found("an executor is used after its queue");
-    if (pool_->refuses && schedule::choose(3) == 0) throw refusal();
     const bool is_inside = std::string_view(schedule::name()).starts_with("worker");
+    if (pool_->refuses && schedule::choose(3) == 0) {
+      if (!is_inside) pool_->has_refused_owner = true;
+      throw refusal();
+    }
     const bool at_once = pool_->how == manner::at_once || (pool_->how == manner::at_once_inside && is_inside) ||
                          (pool_->how == manner::mixed && schedule::choose(2) == 0);
     if (at_once)

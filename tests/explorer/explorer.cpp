@@ -852,10 +852,12 @@ class program final : public observer, asioq::completion {
   /// Does nothing with the queue until all has finished, which must not need the owner.
   void do_something_else(queue_type& queue) {
     if (pool_.is_late || pool_.how == manner::stuck || pool_.how == manner::starving) return;
-    // What has been refused the owner has to offer again.
+    // What has been refused the owner has to offer again, in a call that then is not refused anything. If it is, the
+    // call throws, or leaves the descriptor readable.
     if (pool_.refuses) {
+      pool_.has_refused_owner = false;
       try_wait(queue);
-      if (has_refused_) return;
+      if (pool_.has_refused_owner) return;
     }
     const bool is_slow = std::exchange(pool_.is_slow, false);
     schedule::wait(
@@ -866,7 +868,6 @@ class program final : public observer, asioq::completion {
 
   /// Returns whether it has found something or thrown.
   bool try_wait(queue_type& queue) {
-    has_refused_ = false;
     const std::size_t before = received_;
     const std::uint64_t submitted = submitted_;  // a receiver may submit more
     const bool is_all_finished = queue.running_requests() == 0;
@@ -881,7 +882,6 @@ class program final : public observer, asioq::completion {
       call.has_delivered_all();
     } catch (const refusal&) {
       if (!pool_.refuses) found("an unexpected exception");
-      has_refused_ = true;
       return true;
     }
     if (!done && is_all_finished && is_exact() && !to_come_.empty() && to_come_.front()->sequence < submitted)
@@ -1214,7 +1214,6 @@ class program final : public observer, asioq::completion {
   std::uint64_t delivers_below_ = all;  // that delivers only requests before this one
   std::size_t depth_ = 0;               // calls of the owner, one inside of the other
   bool closes_ = false;                 // the queue is being destroyed
-  bool has_refused_ = false;            // the executor, at the last try_wait()
 
   static inline program* watched_ = nullptr;
   static constexpr int first_descriptor = 0;  // the queue's: the event of a wait that can be stopped is made later
