@@ -1017,11 +1017,18 @@ class program final : public observer, asioq::completion {
 
   /// The request for which a call is made that is no transfer.
   request_record* find_call(operation what, int fd, std::uint64_t offset, std::size_t length) {
+    // In strict order what was cancelled has not run and has finished, and another like it may run.
+    const std::uint64_t finished = finished_of_all();
     const auto place = std::find_if(in_queue_.begin(), in_queue_.end(), [&](const request_record* one) {
       return one->what == what && one->fd == fd && one->offset == offset && one->length == length &&
-             (!is_strict() || one->sequence >= next_to_run_);
+             (!is_strict() || one->sequence >= std::max(next_to_run_, finished));
     });
     return place == in_queue_.end() ? nullptr : *place;
+  }
+
+  [[nodiscard]] std::uint64_t finished_of_all() const {
+    const schedule::in_one_step alone;
+    return queue_->completed_through();
   }
 
   void check_order(const request_record* request) {
