@@ -97,12 +97,16 @@ void add_scans(table& rows, const test_file& file, int work) {
   std::vector<contender> subjects{{"pool", "asioq::reader, 4 threads, 2 MiB blocks in huge pages",
                                    make<reader_scan<pool_of<4>>>(its, in_huge_pages)}};
   std::vector<contender> others{{"ordinary_pool", "asioq::reader, 4 threads, 1 MiB blocks in ordinary pages",
-                                 make<reader_scan<pool_of<4>>>(its, in_ordinary_pages)}};
+                                 make<reader_scan<pool_of<4>>>(its, in_ordinary_pages)},
+                                {"default_pool", "asioq::reader, 4 threads, 64 KiB blocks, 2 MiB ahead",
+                                 make<reader_scan<pool_of<4>>>(its, with_little_memory)}};
   if (asioq::uring_context::available()) {
     subjects.push_back(
         {"uring", "asioq::reader, io_uring, 2 MiB blocks in huge pages", make<reader_scan<ring>>(its, in_huge_pages)});
     others.push_back({"ordinary_uring", "asioq::reader, io_uring, 1 MiB blocks in ordinary pages",
                       make<reader_scan<ring>>(its, in_ordinary_pages)});
+    others.push_back({"default_uring", "asioq::reader, io_uring, 64 KiB blocks, 2 MiB ahead",
+                      make<reader_scan<ring>>(its, with_little_memory)});
   }
   const contender read{"read", "read(2), told that it is sequential", peers::scan_by_read(its)};
   const contender pread{"pread", "pread(2), direct, 2 MiB in a huge page", peers::scan_by_pread(its)};

@@ -700,9 +700,10 @@ class program final : public observer, asioq::completion {
       found("cancel() has left something that has not begun");
   }
 
-  /// If all that may be in the hands of a thread is in the kernel, what has not begun must not begin any more.
+  /// If all that may be in the hands of a thread is in the kernel, what has not begun must not begin any more. What has
+  /// finished need not have begun: a sync may have got the error of an earlier one.
   void note_cancelled(request_record& its) {
-    if (calls_ != most_calls() || its.has_begun || its.has_returned) return;
+    if (calls_ != most_calls() || its.has_begun || its.sequence < finished_of_all()) return;
     if (is_strict() || is_transfer(its.what)) its.must_not_begin = true;
   }
 
