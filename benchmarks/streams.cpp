@@ -33,6 +33,7 @@ struct reading {
   std::size_t ahead;
 };
 constexpr reading in_huge_pages{.block = 2 * mebibyte, .ahead = 8 * mebibyte};
+constexpr reading in_shared_pages{.block = scan::part, .ahead = 8 * mebibyte};
 constexpr reading in_ordinary_pages{.block = mebibyte, .ahead = 8 * mebibyte};
 constexpr reading with_little_memory{.block = scan::part, .ahead = asioq::reader_options{}.max_ahead};
 
@@ -40,19 +41,21 @@ asioq::file opened(const test_file& its) {
   return asioq::file::open_for_reading(its.name(), asioq::direct_io::required);
 }
 
-/// A queue for a reader, with buffers in huge pages if they are large enough.
-template <class Place>
-using reader_queue = queue_on<Place, huge_page_allocator<std::byte>>;
+/// Where a reader's buffers are: in huge pages if they are large enough.
+struct own_huge_pages {
+  using allocator_type = huge_page_allocator<std::byte>;
+  [[nodiscard]] allocator_type allocator() const { return {}; }
+};
 
 asioq::queue_options options_for(const reading& how) {
   return {.buffer_size = how.block, .order = asioq::execution_order::as_if_serial};
 }
 
-template <class Place>
+template <class Place, class Pages = own_huge_pages>
 class reader_scan final : public scanning {
  public:
   reader_scan(const scan& its, const reading& how)
-      : scanning(its), how_(how), file_(opened(file())), its_queue_(options_for(how)) {}
+      : scanning(its), how_(how), file_(opened(file())), its_queue_(options_for(how), pages_.allocator()) {}
 
  private:
   void read(std::uint64_t length) override {
@@ -62,7 +65,8 @@ class reader_scan final : public scanning {
 
   reading how_;
   asioq::file file_;
-  reader_queue<Place> its_queue_;
+  Pages pages_;
+  queue_on<Place, typename Pages::allocator_type> its_queue_;
 };
 
 struct contender {
@@ -99,7 +103,9 @@ void add_scans(table& rows, const test_file& file, int work) {
   std::vector<contender> others{{"ordinary_pool", "asioq::reader, 4 threads, 1 MiB blocks in ordinary pages",
                                  make<reader_scan<pool_of<4>>>(its, in_ordinary_pages)},
                                 {"default_pool", "asioq::reader, 4 threads, 64 KiB blocks, 2 MiB ahead",
-                                 make<reader_scan<pool_of<4>>>(its, with_little_memory)}};
+                                 make<reader_scan<pool_of<4>>>(its, with_little_memory)},
+                                {"shared_pool", "asioq::reader, 4 threads, 64 KiB blocks in huge pages, 8 MiB ahead",
+                                 make<reader_scan<pool_of<4>, shared_huge_pages>>(its, in_shared_pages)}};
   if (asioq::uring_context::available()) {
     subjects.push_back(
         {"uring", "asioq::reader, io_uring, 2 MiB blocks in huge pages", make<reader_scan<ring>>(its, in_huge_pages)});
@@ -107,6 +113,8 @@ void add_scans(table& rows, const test_file& file, int work) {
                       make<reader_scan<ring>>(its, in_ordinary_pages)});
     others.push_back({"default_uring", "asioq::reader, io_uring, 64 KiB blocks, 2 MiB ahead",
                       make<reader_scan<ring>>(its, with_little_memory)});
+    others.push_back({"shared_uring", "asioq::reader, io_uring, 64 KiB blocks in huge pages, 8 MiB ahead",
+                      make<reader_scan<ring, shared_huge_pages>>(its, in_shared_pages)});
   }
   const contender read{"read", "read(2), told that it is sequential", peers::scan_by_read(its)};
   const contender pread{"pread", "pread(2), direct, 2 MiB in a huge page", peers::scan_by_pread(its)};

@@ -1,4 +1,4 @@
-// Shows buffers in huge pages, by an allocator of your own.
+// Shows buffers of any size that share huge pages, by a std::pmr resource of your own.
 #include <asioq/asioq.hpp>
 
 #include <sys/mman.h>
@@ -9,63 +9,81 @@
 #include <exception>
 #include <iostream>
 #include <memory>
+#include <memory_resource>
 #include <new>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
-constexpr std::size_t huge_page = 2 << 20;
+// Keeps what it has given until its end, as suits a queue, which uses its buffers again and again. A queue also
+// allocates small objects. These come from elsewhere, so that they do not break up the pages.
+class huge_pages : public std::pmr::memory_resource {
+ public:
+  huge_pages() = default;
+  huge_pages(const huge_pages&) = delete;
+  huge_pages& operator=(const huge_pages&) = delete;
+  ~huge_pages() override {
+    for (const auto& [place, size] : pieces_) ::munmap(place, size);
+  }
 
-// Only for what is as aligned as a buffer; a queue also allocates small objects, and these come from std::allocator.
-template <class T>
-struct huge_page_allocator : std::allocator<T> {
-  huge_page_allocator() = default;
-  template <class U>
-  huge_page_allocator(const huge_page_allocator<U>& /*all are equal*/) noexcept {}
+ private:
+  static constexpr std::size_t huge_page = 2 << 20;
 
-  static std::size_t rounded(std::size_t n) { return (n * sizeof(T) + huge_page - 1) / huge_page * huge_page; }
+  void* do_allocate(std::size_t size, std::size_t alignment) override {
+    if (alignment < asioq::buffer_alignment) return std::pmr::new_delete_resource()->allocate(size, alignment);
+    if (std::align(alignment, size, free_, left_) == nullptr) add_piece((size + huge_page - 1) / huge_page * huge_page);
+    left_ -= size;
+    return std::exchange(free_, static_cast<std::byte*>(free_) + size);
+  }
 
-  T* allocate(std::size_t n) {
-    if constexpr (alignof(T) < asioq::buffer_alignment) return std::allocator<T>::allocate(n);
-    const std::size_t size = rounded(n);
-    constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    // Reserved huge pages, if the administrator has set some apart.
-    void* place = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0);
-    if (place != MAP_FAILED) return static_cast<T*>(place);
-    // Else transparent ones: the kernel uses them where it can, if the memory is aligned. So cut it out of a larger
-    // piece.
-    place = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, flags, -1, 0);
+  void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+    if (alignment < asioq::buffer_alignment) std::pmr::new_delete_resource()->deallocate(memory, size, alignment);
+  }
+
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  void add_piece(std::size_t size) {
+    pieces_.reserve(pieces_.size() + 1);
+    // The kernel uses huge pages where it can, if the memory is aligned. So cut it out of a larger piece.
+    void* const place = ::mmap(nullptr, size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (place == MAP_FAILED) throw std::bad_alloc();
     auto* const begin = static_cast<std::byte*>(place);
     const std::size_t before = huge_page - reinterpret_cast<std::uintptr_t>(begin) % huge_page;
     ::munmap(begin, before);
     if (before < huge_page) ::munmap(begin + before + size, huge_page - before);
     ::madvise(begin + before, size, MADV_HUGEPAGE);
-    return reinterpret_cast<T*>(begin + before);
+    pieces_.emplace_back(free_ = begin + before, left_ = size);
   }
 
-  void deallocate(T* memory, std::size_t n) noexcept {
-    if constexpr (alignof(T) < asioq::buffer_alignment)
-      std::allocator<T>::deallocate(memory, n);
-    else
-      ::munmap(memory, rounded(n));
-  }
+  std::vector<std::pair<void*, std::size_t>> pieces_;
+  void* free_ = nullptr;  // in the last piece
+  std::size_t left_ = 0;  // bytes from there on
 };
 
 int main() try {
   std::FILE* file = std::tmpfile();
   if (file == nullptr) throw std::runtime_error("no temporary file");
-  asioq::basic_asio_queue<asioq::default_executor, huge_page_allocator<std::byte>> queue{{.buffer_size = huge_page}};
+  huge_pages pages;
+  asioq::basic_asio_queue<asioq::default_executor, std::pmr::polymorphic_allocator<std::byte>> queue{
+      {.buffer_size = 1 << 16}, &pages};
 
-  asioq::asio_request write = queue.get();
-  std::ranges::fill(write.buffer(), std::byte('h'));
-  const bool aligned = reinterpret_cast<std::uintptr_t>(write.buffer().data()) % huge_page == 0;
-  write.prepare_write(::fileno(file), huge_page, 0);
-  queue.submit(std::move(write));
-  const bool written = queue.wait().bytes_transferred() == huge_page;
+  // 32 buffers of 64 KiB fill one huge page.
+  std::vector<asioq::asio_request> requests;
+  while (requests.size() < 32) requests.push_back(queue.get());
+  const std::byte* const page = requests.front().buffer().data();
+  bool right = reinterpret_cast<std::uintptr_t>(page) % (2 << 20) == 0;
+  for (std::size_t offset = 0; asioq::asio_request & request : requests) {
+    right = right && request.buffer().data() == page + offset;
+    std::ranges::fill(request.buffer(), std::byte('h'));
+    request.prepare_write(::fileno(file), 1 << 16, offset);
+    queue.submit(std::move(request));
+    offset += 1 << 16;
+  }
+  while (const asioq::asio_request done = queue.wait()) right = right && !done.error();
 
   std::fclose(file);
-  if (!aligned || !written) throw std::runtime_error(written ? "the buffer is not aligned" : "the write has failed");
-  std::cout << "2 MiB written from a huge page\n";
+  if (!right) throw std::runtime_error("a write has failed, or a buffer is wrong");
+  std::cout << "2 MiB written from a huge page that 32 buffers share\n";
 } catch (const std::exception& error) {
   std::cerr << "custom_allocator_huge_pages: " << error.what() << '\n';
   return 1;

@@ -6,7 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <new>
+#include <utility>
+#include <vector>
 
 namespace bench {
 
@@ -43,6 +46,35 @@ struct huge_page_allocator {
 
  private:
   static bool is_of_huge_pages(std::size_t count) { return count != 0 && count * sizeof(T) % huge_page == 0; }
+};
+
+/// Has buffers of any size share huge pages, until it goes. All else comes from `std::allocator`.
+class shared_huge_pages final : public std::pmr::memory_resource {
+ public:
+  using allocator_type = std::pmr::polymorphic_allocator<std::byte>;
+  allocator_type allocator() { return this; }
+
+ private:
+  static constexpr std::size_t page = 4096;
+
+  void* do_allocate(std::size_t size, std::size_t alignment) override {
+    if (alignment < page) return std::pmr::new_delete_resource()->allocate(size, alignment);
+    if (std::align(alignment, size, free_, left_) == nullptr) {
+      using whole = huge_page_allocator<std::byte>;
+      left_ = (size + whole::huge_page - 1) / whole::huge_page * whole::huge_page;
+      free_ = pieces_.emplace_back(left_).data();
+    }
+    left_ -= size;
+    return std::exchange(free_, static_cast<std::byte*>(free_) + size);
+  }
+  void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
+    if (alignment < page) std::pmr::new_delete_resource()->deallocate(memory, size, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+
+  std::vector<std::vector<std::byte, huge_page_allocator<std::byte>>> pieces_;
+  void* free_ = nullptr;  // in the last of them
+  std::size_t left_ = 0;  // bytes from there on
 };
 
 }  // namespace bench

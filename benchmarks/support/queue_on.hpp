@@ -42,7 +42,8 @@ struct ring {
 /// A queue on one of the above.
 template <class Place, class Allocator = std::allocator<std::byte>>
 struct queue_on {
-  explicit queue_on(const asioq::queue_options& options) : queue(place.executor(), options) {}
+  explicit queue_on(const asioq::queue_options& options, const Allocator& allocator = {})
+      : queue(place.executor(), options, allocator) {}
 
   Place place;
   asioq::basic_asio_queue<typename Place::executor_type, Allocator> queue;
