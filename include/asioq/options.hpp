@@ -53,7 +53,7 @@ struct queue_options {
   std::size_t max_in_flight = 32;
   /// See `failure_policy`.
   failure_policy on_failure = failure_policy::proceed;
-  /// The queue's destructor calls this, on its thread, for each request other than a read whose failure was never
+  /// The queue's destructor calls this, on its thread, for each failed request, except reads, whose failure was never
   /// reported: neither returned by a wait, nor given to a receiver, nor covered by a thrown `write_back_error`. The
   /// request still has its error and its data, and may be moved from to keep them. The function must not throw.
   /// `submit` throws meanwhile. If this is empty, the destructor prints a message to stderr and, unless the program

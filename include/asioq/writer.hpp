@@ -88,8 +88,9 @@ struct rescued_part {
 ///
 /// **A failed sync** may have lost what was written since the last one that succeeded, since the kernel may drop what
 /// it could not write. With `retention::until_durable`, `retry()` writes all of that again. With
-/// `retention::until_written` it cannot, unless the writer happens to have all of that. The writer then goes on to
-/// write, but every later sync of it fails (`std::errc::io_error`), and `durable_through()` stays where it is.
+/// `retention::until_written` it cannot, unless the writer happens to have all of that. If it does not, `retry()` lets
+/// the writer go on writing, but every later sync fails (`std::errc::io_error`), and `durable_through()` stays where it
+/// is.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
 /// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
