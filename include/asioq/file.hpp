@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// An open file for streams, past the page cache where that is possible.
+/// An open file for streams, which bypasses the page cache where that is possible.
 
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
@@ -24,14 +24,14 @@ namespace asioq {
 /// Whether transfers of a file are to bypass the page cache (O_DIRECT).
 enum class direct_io {
   required,   ///< They do, or opening and the streams throw.
-  preferred,  ///< They do where the file system can. Else they go through the page cache, and `is_direct()` says so.
+  preferred,  ///< They do where the file system can. Otherwise they use the page cache, and `is_direct()` is false.
   off         ///< They go through the page cache.
 };
 
 namespace detail {
 
-/// What offsets and lengths of direct transfers of the descriptor must be multiples of. 0 if the file has no direct
-/// transfers, or none into a request's buffer. Source: statx(2).
+/// What the offsets and lengths of the descriptor's direct transfers must be multiples of. 0 if the file does not
+/// support direct transfers, or none into a request's buffer. Source: statx(2).
 inline std::size_t direct_alignment_of([[maybe_unused]] int fd, [[maybe_unused]] bool is_for_reading) noexcept {
 #ifdef STATX_DIOALIGN
   unsigned wanted = STATX_DIOALIGN;
@@ -51,7 +51,7 @@ inline std::size_t direct_alignment_of([[maybe_unused]] int fd, [[maybe_unused]]
   return largest_sector;  // the file system does not say
 }
 
-/// The descriptor's flags with or without O_DIRECT. Returns whether the kernel has taken them.
+/// Sets or clears O_DIRECT of the descriptor. Returns whether the kernel has accepted that.
 inline bool set_direct([[maybe_unused]] int fd, [[maybe_unused]] bool on) noexcept {
 #ifdef O_DIRECT
   const int flags = ::fcntl(fd, F_GETFL);
@@ -63,34 +63,35 @@ inline bool set_direct([[maybe_unused]] int fd, [[maybe_unused]] bool on) noexce
 
 }  // namespace detail
 
-/// Owns the descriptor of an open file. Move-only; closed when moved from.
+/// Owns the descriptor of an open file. Move-only; a moved-from file is closed.
 ///
-/// A descriptor is for direct transfers only if it means a regular file or a disk whose file system takes O_DIRECT.
-/// Some file systems take it and then refuse each transfer. The streams find that out at their first transfer, which
-/// they repeat through the page cache unless `direct_io::required` forbids it; `is_direct()` is false from then on.
+/// Transfers are direct only on a disk, or on a regular file whose file system accepts O_DIRECT. Some file systems
+/// accept it and then refuse each transfer. The streams find that out at their first transfer, which they repeat
+/// through the page cache unless `direct_io::required` forbids it; `is_direct()` is false from then on.
 ///
-/// **Errors** are `std::system_error`. What they say names the operation and the path.
+/// **Errors** are `std::system_error`. Their text names the operation and the path.
 ///
-/// **Lifetime.** Streams use the descriptor's number and refer to the `file`. It must stay open, and where it is, while
-/// a stream or a request uses it. With O_DIRECT, do not fork(2) while requests are unfinished. Source: open(2).
+/// **Lifetime.** Streams use the descriptor's number and refer to the `file`. The `file` must stay open, and must not
+/// be moved, while a stream or a request uses it. With O_DIRECT, do not fork(2) while requests are unfinished. Source:
+/// open(2).
 ///
 /// **Threads.** One thread at a time.
 class file {
  public:
-  /// Opens what is there, for reading. Opening a fifo waits for its writer.
+  /// Opens an existing file for reading. Opening a fifo waits for its writer.
   [[nodiscard]] static file open_for_reading(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     return {std::move(path), "reading", O_RDONLY, mode};
   }
 
-  /// Makes the file, or empties the one that is there, for reading and writing. Its permissions are 0666 without those
-  /// of umask(2). A new file's name may vanish in a power cut until its folder has been synced.
+  /// Makes the file, or empties the one that is there, for reading and writing. The permissions of a new file are 0666
+  /// without the bits of umask(2). Until its folder has been synced, its name may vanish in a power cut.
   [[nodiscard]] static file create(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     file made(std::move(path), "writing", O_RDWR | O_CREAT, mode);
     made.empty();
     return made;
   }
 
-  /// Opens the file for reading and writing, with its contents. Makes it as `create` does if it is missing.
+  /// Opens the file for reading and writing, with its contents. If it is missing, makes it as `create` does.
   [[nodiscard]] static file open_for_writing(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     return {std::move(path), "writing", O_RDWR | O_CREAT, mode};
   }
@@ -114,7 +115,7 @@ class file {
     return *this;
   }
 
-  /// Closes the descriptor, and does not report what close(2) does.
+  /// Closes the descriptor, and ignores an error of close(2).
   ~file() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -122,11 +123,11 @@ class file {
   /// The descriptor; -1 once it is closed.
   [[nodiscard]] int fd() const noexcept { return fd_; }
 
-  /// The path it was opened by.
+  /// The path that it was opened with.
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
-  /// Bytes in the file now, or on the disk; 0 for what has no size. It asks the kernel. For a disk that moves the
-  /// descriptor's position for a moment.
+  /// The current size of the file or the disk, in bytes; 0 for what has no size. Asks the kernel. On a disk the call
+  /// moves the descriptor's position for a moment.
   [[nodiscard]] std::uint64_t size() const {
     struct stat status;
     if (::fstat(fd_, &status) != 0) fail("asking for the size of");
@@ -140,12 +141,12 @@ class file {
   /// Whether its transfers bypass the page cache.
   [[nodiscard]] bool is_direct() const noexcept { return is_direct_; }
 
-  /// What offsets and lengths of its transfers must be multiples of, in bytes: what the file system says, else 4096; 1
-  /// if they do not bypass the page cache.
+  /// What offsets and lengths of its transfers must be multiples of, in bytes: what the file system says, or 4096 if it
+  /// does not say; 1 if the transfers do not bypass the page cache.
   [[nodiscard]] std::size_t alignment() const noexcept { return alignment_; }
 
-  /// Closes the descriptor and reports what close(2) says: it may be the first to report that a write was lost. The
-  /// descriptor is closed even so. Without effect if it is closed already.
+  /// Closes the descriptor and throws the error of close(2), which may be the first to report that a write was lost.
+  /// The descriptor is closed even then. Without effect if it is closed already.
   void close() {
     const int fd = std::exchange(fd_, -1);
     is_direct_ = false;
@@ -153,8 +154,8 @@ class file {
     if (fd >= 0 && ::close(fd) != 0) fail("closing");
   }
 
-  /// Has its transfers go through the page cache from here on. For streams whose direct transfer was refused (EINVAL).
-  /// Throws that error if the file was opened with `direct_io::required`.
+  /// Switches its transfers to the page cache. Streams call this when a direct transfer was refused (EINVAL). Throws
+  /// that error if the file was opened with `direct_io::required`.
   void use_page_cache() const {
     if (is_required_) fail(EINVAL, "direct I/O on");
     if (!detail::set_direct(fd_, false)) fail("switching to the page cache for");
@@ -176,8 +177,8 @@ class file {
     fail(EINVAL, (what + " with direct I/O").c_str());
   }
 
-  /// Returns whether transfers bypass the page cache now. The flag is set after open(2), since in a fifo it would mean
-  /// something else, and since an open(2) that fails for its sake may have made the file.
+  /// Returns whether transfers bypass the page cache now. The flag is set after open(2), since on a fifo it would mean
+  /// something else, and since an open(2) that fails because of the flag may have made the file.
   bool become_direct(bool is_for_reading) noexcept {
     struct stat status;
     if (::fstat(fd_, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))) return false;

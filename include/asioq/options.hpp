@@ -18,8 +18,8 @@ enum class execution_order {
   /// One after another, in the order of their submission.
   strict,
   /// At the same time, where no request can observe the other, so the results are those of `strict`. A queue compares
-  /// files by device and inode. It does not see two inodes of one file (hard links on some FUSE file systems), a disk
-  /// beside a file on it, or that a zoned device takes writes only in order.
+  /// files by device and inode. It does not notice that two inodes are one file (hard links on some FUSE file systems),
+  /// that a file is on a disk that is also used directly, or that a zoned device accepts writes only in order.
   as_if_serial
 };
 
@@ -27,8 +27,8 @@ enum class execution_order {
 enum class sync_barrier {
   full,  ///< No younger request on the file begins before the sync has finished: "data, sync, header".
   /// Younger requests on the file may begin before, except syncs and `asio_op::close`. The sync still waits for all
-  /// older ones and makes them durable. What it makes durable of the younger ones, and what it may lose of them if it
-  /// fails, depends on when they run.
+  /// older ones and makes them durable. Which of the younger ones it makes durable, and which it may lose if it fails,
+  /// depends on when they run.
   none
 };
 
@@ -44,20 +44,20 @@ enum class failure_policy {
 struct queue_options {
   /// Bytes in each request's buffer, > 0. Memory is taken in multiples of `buffer_alignment`.
   std::size_t buffer_size = std::size_t{64} * 1024;
-  /// Write-backs that may be submitted and not yet finished, > 0. The next `submit` of one waits for the oldest, and so
-  /// for all that is older than that.
+  /// Write-backs that may be submitted and not yet finished, > 0. The next `submit` of a write-back waits for the
+  /// oldest one, and so for all that is older than that.
   std::size_t max_writebacks = 16;
   /// See `execution_order`.
   execution_order order = execution_order::strict;
-  /// Requests that may run at the same time, > 0; used by `execution_order::as_if_serial` alone.
+  /// Requests that may run at the same time, > 0; used only by `execution_order::as_if_serial`.
   std::size_t max_in_flight = 32;
   /// See `failure_policy`.
   failure_policy on_failure = failure_policy::proceed;
-  /// The queue's destructor calls this, on its thread, for each request but a read that failed and was never reported:
-  /// neither returned by a wait, nor given to a receiver, nor covered by a thrown `write_back_error`. The request still
-  /// has its error and its data, and may be moved from to keep them. It must not throw. `submit` throws meanwhile. If
-  /// this is empty, the destructor prints a message to stderr and, unless the program already knows of a failure (see
-  /// `~basic_asio_queue`), calls `std::terminate()`.
+  /// The queue's destructor calls this, on its thread, for each failed request, except reads, whose failure was never
+  /// reported: neither returned by a wait, nor given to a receiver, nor covered by a thrown `write_back_error`. The
+  /// request still has its error and its data, and may be moved from to keep them. The function must not throw.
+  /// `submit` throws meanwhile. If this is empty, the destructor prints a message to stderr and, unless the program
+  /// already knows of a failure (see `~basic_asio_queue`), calls `std::terminate()`.
   ///
   /// A call that delivers also calls it, or prints the message, if such a request is that of a coroutine that has been
   /// destroyed (see `async_submission`).

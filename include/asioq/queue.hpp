@@ -32,9 +32,9 @@ namespace asioq {
 /// inside `poll`, `run_one` or a wait: see `completion`, and `async_submit` for coroutines.
 ///
 /// **Order.** Requests of one queue run one after another, in the order of their submission, and are returned in that
-/// order, whatever the executor. With `execution_order::as_if_serial` those that cannot observe each other run at the
-/// same time; the results are the same. Requests of different queues may interleave. A finished request has not made
-/// its data durable; only an fsync or fdatasync after it does.
+/// order, whatever the executor. With `execution_order::as_if_serial`, requests that cannot observe each other run at
+/// the same time, with the same results. Requests of different queues may interleave. A finished write has not made its
+/// data durable; only an fsync or fdatasync after it does.
 ///
 /// **Finished.** A request counts as finished only when all older ones of its queue have finished, too, in either
 /// order. So a slow request delays what the waits return, the counts, and the room for further write-backs. As if
@@ -69,8 +69,8 @@ namespace asioq {
 /// **Allocations.** A `get()` that finds nothing to recycle allocates a request and its buffer with `Allocator`. They
 /// are freed by `shrink_to_fit`, with the queue, or with the handle if that is later, one at a time. The queue itself
 /// takes one small object from `operator new`, which a late task may need longer than the allocator lives. It also
-/// takes some bytes for each file that it has to tell from others: those with unfinished requests, and those whose
-/// fsync has failed. Nothing else allocates.
+/// takes some bytes for each file that it has to tell apart: files with unfinished requests, and files whose fsync has
+/// failed. Nothing else allocates.
 ///
 /// @tparam Executor runs the operations; see `executor` and `io_executor`.
 /// @tparam Allocator any standard allocator that honours over-aligned types; rebound, so its value type does not
@@ -104,7 +104,7 @@ class basic_asio_queue {
   basic_asio_queue(const basic_asio_queue&) = delete;
   basic_asio_queue& operator=(const basic_asio_queue&) = delete;
 
-  /// Waits until all has finished. For each failure that would lose data and was never reported it calls
+  /// Waits until all requests have finished. For each failure that would lose data and was never reported it calls
   /// `queue_options::on_lost_failure`; without that, it prints a message and calls `std::terminate()`.
   ///
   /// It prints the message and does not terminate if the program already knows that something went wrong. It does if,
@@ -139,12 +139,13 @@ class basic_asio_queue {
   void submit(asio_request&& request) { core_.submit(request, nullptr); }
 
   /// The same for a request that `receiver` gets when it has finished, instead of a wait (see `completion`). The
-  /// receiver is told of everything. So a write-back does not recycle itself, its failure raises no `write_back_error`,
-  /// and this throws none. Requests that have finished and wait for their delivery take no room from `max_writebacks`.
+  /// receiver gets every request. So a write-back does not recycle itself, its failure raises no `write_back_error`,
+  /// and this overload throws none. Requests that have finished and wait for their delivery take no room from
+  /// `max_writebacks`.
   void submit(asio_request&& request, completion& receiver) { core_.submit(request, &receiver); }
 
-  /// The same for a coroutine: `asio_request done = co_await queue.async_submit(std::move(request));`. It is submitted
-  /// when it is awaited. See `async_submission`, also for `stop`.
+  /// The same for a coroutine: `asio_request done = co_await queue.async_submit(std::move(request));`. The request is
+  /// submitted when the result is awaited. See `async_submission`, also for `stop`.
   async_submission<basic_asio_queue> async_submit(asio_request&& request, std::stop_token stop = {}) noexcept {
     return {*this, request, std::move(stop)};
   }
@@ -153,11 +154,11 @@ class basic_asio_queue {
   /// nothing is running and nothing finished is left.
   [[nodiscard]] asio_request wait() { return core_.wait(); }
 
-  /// As `wait()`, but empty also once the token has been asked to stop, on any thread. It cancels nothing: what runs
-  /// goes on, and a later wait returns it. If the token can never be asked to stop (`stop_possible()` is false), this
-  /// is `wait()`.
+  /// As `wait()`, but returns an empty handle, too, once the token has been asked to stop, on any thread. It cancels
+  /// nothing: what runs goes on, and a later wait returns it. If the token can never be asked to stop
+  /// (`stop_possible()` is false), this is `wait()`.
   ///
-  /// Otherwise it never carries out a request, and throws what the executor throws, both as `try_wait()`. It sleeps on
+  /// Otherwise, like `try_wait()`, it never carries out a request, and throws what the executor throws. It sleeps on
   /// descriptors, so it also throws what `native_handle()` throws, and `std::system_error` if there are no descriptors
   /// left.
   [[nodiscard]] asio_request wait(const std::stop_token& stop) { return core_.wait(stop); }
@@ -185,9 +186,9 @@ class basic_asio_queue {
         time_point(detail::saturate<typename Clock::duration>(deadline.time_since_epoch())));
   }
 
-  /// Begins what is due, takes in what has finished, and delivers the requests of it that have a receiver. Returns how
-  /// many it has delivered. Never blocks, never carries out a request, with the exceptions of `try_wait()`, and throws
-  /// what that throws.
+  /// Begins what is due, takes in what has finished, and delivers the finished requests that have a receiver. Returns
+  /// how many it has delivered. Never blocks, never carries out a request, with the exceptions of `try_wait()`, and
+  /// throws what that throws.
   ///
   /// It delivers what had finished when it was called. So it returns even if a receiver submits again each time.
   std::size_t poll() { return core_.poll(); }
@@ -198,10 +199,10 @@ class basic_asio_queue {
   /// A descriptor for poll(2), epoll(7) and every event loop: readable, level-triggered, while `poll()` or `try_wait()`
   /// would find something. Call either when it is readable. Do not read from it, write to it or close it.
   ///
-  /// On executors of tasks it is an eventfd(2), made now if it is the first time. It is written to at most once for
-  /// each time that the owner has found nothing, and only for what can be delivered or collected, not for a request
-  /// that is done before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring share:
-  /// call `poll()` of each. For other engines see `io_executor`.
+  /// On executors of tasks it is an eventfd(2), which the first call makes. It is written to at most once for each time
+  /// that the owner has found nothing, and only for what can be delivered or collected, not for a request that is done
+  /// before an older one. On io_uring it is the ring's own descriptor, which all queues on the ring share: call
+  /// `poll()` of each. For other engines see `io_executor`.
   ///
   /// Once the program has asked for it, each call of the owner leaves the descriptor in the right state, and leaves no
   /// operation prepared and not submitted. That costs a call some nanoseconds, or a system call. The descriptor is
@@ -229,8 +230,8 @@ class basic_asio_queue {
   /// what they had transferred. Under `failure_policy::hold` such a request counts as a failure only if it had
   /// transferred something, and what had not begun never does.
   ///
-  /// A cancelled write-back without a receiver is one that failed: collect it, or its data counts as lost. The
-  /// destructor of a queue waits after this only for what has begun.
+  /// A cancelled write-back without a receiver is one that failed: collect it, or its data counts as lost. After this
+  /// call the destructor of a queue waits only for what has begun.
   void cancel() { core_.cancel(); }
 
   /// Requests that are out of the idle list: with the caller, submitted, or finished and neither collected nor

@@ -31,7 +31,7 @@
 
 namespace asioq {
 
-/// Thrown by a reader where the file cannot be read. What it says names the file and the place.
+/// Thrown by a reader where the file cannot be read. Its text names the file and the place.
 ///
 /// The class has default visibility whatever the compiler's flags are, so that another shared object can catch it.
 class [[gnu::visibility("default")]] read_error : public std::system_error {
@@ -44,7 +44,7 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
 
   /// The first byte that could not be read, in bytes from the start of the file. On a pipe, bytes read before.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
-  /// How many bytes from there on the reader leaves out. 0 if it leaves out nothing and will try again.
+  /// How many bytes from there on the reader leaves out. 0 if it leaves out nothing and tries again.
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
  private:
@@ -63,7 +63,7 @@ class reader_buf;
 struct reader_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
   std::uint64_t offset = 0;
-  /// How many bytes to read at most. The reader then is at its end, as at the end of the file.
+  /// How many bytes to read at most. Behind them the reader is at its end, as at the end of the file.
   std::uint64_t length = std::numeric_limits<std::uint64_t>::max();
   /// How many bytes to read ahead at most, beyond the block that the program has or wants. It is rounded down to whole
   /// buffers of the queue, but at least one, and at most 1024 of them. 0 means to read nothing before it is asked for.
@@ -73,63 +73,64 @@ struct reader_options {
 /// Reads a file from one byte to the next, with seeks, in blocks that it reads ahead through a queue.
 ///
 /// It takes requests of the queue for its blocks, and gives each buffer back once its block is consumed. A block is as
-/// long as the queue's buffers, rounded down to the file's alignment. It submits them as reads with a receiver, and
-/// uses nothing else of the queue. So it works on every executor, and shares the queue with other streams and with
-/// requests of the program. Where the file is direct, all that it reads is aligned, and it hands out the part that was
-/// asked for.
+/// long as the queue's buffers, rounded down to the file's alignment. It submits the requests as reads with a receiver,
+/// and uses nothing else of the queue. So it works on every executor, and shares the queue with other streams and with
+/// requests of the program. If the file is direct, the reader reads aligned blocks, and hands out the part that the
+/// program asked for.
 ///
 /// **Order.** Its reads have their place in the order of the queue. So a call sees everything that was submitted on the
-/// queue before it, unless the block had been read ahead: that is as it was when it was read. After a `seek` out of
-/// what is read ahead, and at the end of the file, it reads anew.
+/// queue before it, unless the reader had read the block ahead. Such a block has what the file had when it was read.
+/// After a `seek` out of what is read ahead, and at the end of the file, the reader reads again.
 ///
-/// **The end.** A call at the end of the file asks for the end anew, as read(2) does. So a file may grow: after an
-/// empty `next()` the next one tries again. If the file shrinks, the reader ends where the file then ends, or once it
-/// has handed out what it has read ahead. At `reader_options::length` bytes it ends for good.
+/// **The end.** A call at the end of the file tries to read more, as read(2) does. So a file may grow: after an empty
+/// `next()` the next one tries again. If the file shrinks, the reader ends where the file then ends, or once it has
+/// handed out what it has read ahead. At `reader_options::length` bytes it ends for good.
 ///
 /// **Look-ahead.** It begins with one block and doubles that when the program really waits for one, up to
-/// `reader_options::max_ahead`. It takes that back when the program no longer waits, or when seeks throw away more than
-/// a quarter. A seek keeps what it stays within. In strict order the reads still overlap with the program's work; as if
-/// serial, with each other, too. It does not read beyond the end that the file had when the reader was made, unless the
-/// file turns out to be longer. Of `queue_options::max_requests` it leaves a quarter to others, as far as it reads
-/// ahead. A read that is needed takes the last one, too. If there is none, and nothing is in flight that could give one
-/// back, the call throws what `get()` of the queue throws.
+/// `reader_options::max_ahead`. It reduces the distance when the program no longer waits, or when seeks throw away more
+/// than a quarter of what was read ahead. A seek to a place inside a block that is there keeps the block. In strict
+/// order the reads overlap with the program's work; as if serial, with each other, too. It does not read beyond the end
+/// that the file had when the reader was made, unless the file turns out to be longer. Look-ahead leaves a quarter of
+/// `queue_options::max_requests` to others. A read that the program needs takes the last request, too. If there is
+/// none, and nothing is in flight that could give one back, the call throws what `get()` of the queue throws.
 ///
 /// **Pipes** and all else that has no offsets are read at their own position, a block at a time, and never ahead. A
-/// block is what one read(2) gives. They can be neither sought nor read from an offset.
+/// block is what one read(2) returns. The reader can neither seek in them nor begin at an offset.
 ///
 /// **Errors.** The data before an error are handed out first. Then the call throws `read_error`, and the reader goes on
 /// behind the block that failed: `read_error::offset()` and `length()` say what it has left out, and `position()` is
-/// the end of that. A program that can do with less seeks back and reads in smaller pieces, or fills in zeros. A read
+/// the end of that. A program that wants the readable part of the block seeks back and reads in smaller pieces. A read
 /// that was cancelled (`cancel()` of the queue, `failure_policy::hold`) throws `std::errc::operation_canceled`, leaves
-/// out nothing, and is submitted again by the next call. A failed read of a pipe leaves out nothing either, nor does
-/// one that fails where the file was known to end. A call may also throw what `get()`, `submit()` and `run_one()` of
-/// the queue throw. It can be repeated then.
+/// out nothing, and is submitted again by the next call. The reader leaves out nothing either after a failed read of a
+/// pipe, or of a place where the file was known to have ended. A call may also throw what `get()`, `submit()` and
+/// `run_one()` of the queue throw. It can be repeated then.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
-/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
-/// wait. Each has an awaitable twin for that and for coroutines, to be awaited at once:
-/// `co_await source.async_next()`. The queue resumes the coroutine inside a call that delivers; see
-/// `async_submission`. The coroutine may destroy the reader then. One call at a time: until a twin is through, no other
-/// may be made. A suspended coroutine may be destroyed; the reader stays where it then was.
+/// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
+/// call that may wait has an awaitable twin, to be awaited at once: `co_await source.async_next()`. The queue resumes
+/// the coroutine inside a call that delivers; see `async_submission`. The coroutine may destroy the reader then. The
+/// reader takes one call at a time: make no other until a twin has returned. A suspended coroutine may be destroyed;
+/// the position stays where it then was.
 ///
-/// **Lifetime.** The queue and the file must outlive the reader, and it stays where it is. The destructor does not
-/// wait: reads in flight are cancelled if they have not begun, and recycle themselves. Until they have finished the
-/// descriptor should stay open, and a pipe's must.
+/// **Lifetime.** The queue and the file must outlive the reader. The destructor does not wait: it cancels the reads
+/// that have not begun, and all reads recycle themselves. Until they have finished the descriptor should stay open, and
+/// a pipe's must.
 ///
 /// **Threads.** As the queue's: one owner.
 ///
-/// **Allocations.** The constructor takes some bytes for each block of `max_ahead`. After it only the queue allocates,
-/// for requests that it has not made before.
+/// **Allocations.** The constructor takes some bytes for each block of `max_ahead`. After that only the queue
+/// allocates, for requests that it has not made before.
 template <class Queue>
 class reader final : private completion {
  public:
   /// Reads the file from `options.offset` on. Throws `std::invalid_argument` if the file is closed, if the queue's
   /// `buffer_size` is less than the file's alignment, or if the offset exceeds 2^63 - 1. Throws `std::system_error`
-  /// (`std::errc::invalid_seek`) for an offset in a pipe. The file may go over to the page cache (see `file`).
+  /// (`std::errc::invalid_seek`) for an offset in a pipe. The reader may switch the file to the page cache (see
+  /// `file`).
   explicit reader(Queue& queue, const file& its, reader_options options = {})
       : reader(queue, detail::stream_file(queue, its), options) {}
 
-  /// The same for a descriptor, whose own position is used and moved only if it has no offsets.
+  /// The same for a descriptor. The reader uses and moves the descriptor's own position only if it has no offsets.
   explicit reader(Queue& queue, int fd, reader_options options = {})
       : reader(queue, detail::stream_file(queue, fd), options) {}
 
@@ -146,27 +147,29 @@ class reader final : private completion {
     for (detail::request_record* const one : discarded_) detail::request_access::abandon(*one);
   }
 
-  /// The bytes from the position on that one block has, without a copy; the position is behind them then. Empty at the
-  /// end. They are valid until the next call of the reader.
+  /// Returns the rest of the block in which the position is, without a copy, and moves the position behind it. Empty at
+  /// the end. The bytes are valid until the next call of the reader.
   [[nodiscard]] std::span<const std::byte> next() { return run(next_call(*this, blocking)); }
 
   /// Copies bytes from the position on until `to` is full, and returns how many: fewer only at the end. If it throws,
-  /// what precedes `read_error::offset()` is in `to`.
+  /// `to` has the bytes before `read_error::offset()`.
   std::size_t read(std::span<std::byte> to) { return run(read_call(*this, blocking, to)); }
 
-  /// The next `count` bytes, or fewer at the end or before an error; the position stays. Without a copy if one block
-  /// has them all. They are valid until the next call. Where the first of them cannot be read it throws, and again each
-  /// time. Throws `std::invalid_argument` if `count` exceeds the queue's `buffer_size`.
+  /// Returns the next `count` bytes, or fewer at the end or before an error, and leaves the position where it is.
+  /// Copies nothing if one block has them all. The bytes are valid until the next call. If the first of them cannot be
+  /// read it throws, and each further `peek` there throws again. Throws `std::invalid_argument` if `count` exceeds the
+  /// queue's `buffer_size`.
   [[nodiscard]] std::span<const std::byte> peek(std::size_t count) { return run(peek_call(*this, blocking, count)); }
 
   /// The block that `next()` would return, as a request of the queue with its buffer; an empty handle at the end. Its
   /// `data()` are the bytes, its `offset()` is where they are in the file, its `length()` how many they are. They need
-  /// not begin where `buffer()` does: after a seek, for one. The buffer goes back to the queue with the handle.
+  /// not begin at the beginning of `buffer()`, for example after a seek. The buffer goes back to the queue with the
+  /// handle.
   [[nodiscard]] asio_request take() { return run(take_call(*this, blocking)); }
 
-  /// Goes to a byte of the file, before or behind its end. Throws `std::invalid_argument` if the offset exceeds
-  /// 2^63 - 1, and `std::system_error` (`std::errc::invalid_seek`) if the file has no offsets and this is not where the
-  /// reader is. Neither waits nor reads.
+  /// Moves the position to a byte of the file, before or behind its end. Throws `std::invalid_argument` if the offset
+  /// exceeds 2^63 - 1, and `std::system_error` (`std::errc::invalid_seek`) if the file has no offsets and this is not
+  /// where the reader is. Neither waits nor reads.
   void seek(std::uint64_t offset) {
     check_place(offset);
     position_ = offset;
@@ -190,7 +193,7 @@ class reader final : private completion {
   enum form : bool { awaiting, blocking };
   enum class purpose { needed, ahead };
 
-  /// A part of the file that is being read or has been read. Blocks are in the order of the file, without a gap.
+  /// A part of the file that is being read or has been read. The blocks are in the order of the file, without a gap.
   struct block {
     std::uint64_t begin = 0;                   // of what is left of it, in the file
     std::uint64_t end = 0;                     // of what was asked for: the next block begins here
@@ -349,8 +352,8 @@ class reader final : private completion {
     return at(0).data;
   }
 
-  /// Has the first block be the one of the position, and have data unless the reader is at its end. Returns whether it
-  /// does; if not, a request is in flight, or there is none to be had. Throws what it finds instead of data.
+  /// Makes the first block the one of the position, with data unless the reader is at its end. Returns false if it has
+  /// to wait, for a read in flight or for a request. Throws what it finds instead of data.
   bool arrive(form how, bool is_to_pass_errors = true) {
     for (bool has_looked = false;;) {
       go_to_position();
@@ -382,7 +385,7 @@ class reader final : private completion {
     }
   }
 
-  /// Has the first block have `wanted` bytes from the position on, or all that come before the end or an error.
+  /// Gathers `wanted` bytes from the position on in the first block, or all that come before the end or an error.
   bool gather(form how, std::size_t wanted) {
     for (;;) {
       if (!arrive(how, false)) return false;
@@ -459,8 +462,8 @@ class reader final : private completion {
     }
   }
 
-  /// Has the reads go on while the program is busy: begins what is due, and takes in what is done. A call that may wait
-  /// also delivers. What stands in the way is not of this call: it comes out of the one that has to wait.
+  /// Keeps the reads going while the program is busy: begins what is due, and takes in what is done. A call that may
+  /// wait also delivers. Exceptions are dropped here: the call that has to wait throws them again.
   void look(form how) noexcept {
     try {
       if (how == blocking)
@@ -508,7 +511,7 @@ class reader final : private completion {
     return most == 0 || queue_.allocated_requests() + most / 4 < most;
   }
 
-  /// The consumer waits for the block. It does not really if only the delivery is missing.
+  /// The consumer waits for the block. It does not really wait if the block was read and has only to be delivered.
   void note_wait(block& its) noexcept {
     if (its.record->sequence >= queue_.completed_through()) its.was_waited_for = true;
   }
@@ -550,8 +553,8 @@ class reader final : private completion {
     for (; count_ > first; --count_) discard(at(count_ - 1));
   }
 
-  /// The block's request goes back to the queue. One that is in flight comes back to be noticed: it may be the one that
-  /// is waited for.
+  /// Gives the block's request back to the queue. A request in flight still comes to `finished`, since a call may wait
+  /// for it.
   void discard(block& its) noexcept {
     if (its.record != nullptr) {
       its.record->cancel();
@@ -561,7 +564,7 @@ class reader final : private completion {
     its.data = {};
   }
 
-  /// What the first block has instead of data. Throws, unless it is to be read again at once.
+  /// Throws the error that the first block has instead of data, unless the block is to be read again at once.
   void meet_error(bool is_to_pass) {
     block& front = at(0);
     const int error = front.error;
@@ -582,7 +585,7 @@ class reader final : private completion {
     throw read_error({error, std::system_category()}, name, place, static_cast<std::size_t>(until - place));
   }
 
-  /// A block has been read, or was thrown away before.
+  /// A block has been read; it may have been discarded meanwhile.
   void finished(asio_request request) noexcept override {
     detail::request_record* const record = &detail::request_access::record_of(request);
     std::size_t i = 0;

@@ -18,15 +18,15 @@ namespace asioq {
 /// Lets `std::istream`, and so `std::getline` and `operator>>`, read from a reader:
 /// `asioq::reader_buf buffer{source}; std::istream in{&buffer};`. It hands out the reader's blocks without a copy.
 ///
-/// What the reader throws sets `badbit` in the stream, or comes out of the stream's calls if its `exceptions()` have
-/// that bit. The stream goes on after `clear()`, behind what the reader has left out. At the end of a file that may
-/// grow, `clear()` lets it try again, too. A character can be put back if it is still in the block.
+/// An exception of the reader sets `badbit` in the stream, or leaves the stream's call if its `exceptions()` have that
+/// bit. After `clear()` the stream goes on, behind what the reader has left out. At the end of a file that may grow,
+/// `clear()` lets the stream try again, too. A character can be put back if it is still in the block.
 ///
-/// A stream seeks wherever the reader can, and relative to the end as the file's size is at the time: without what its
-/// queue has not written yet.
+/// A stream seeks wherever the reader can. Relative to the end it uses the size that the file has at that moment,
+/// without what the queue has not written yet.
 ///
-/// The reader must outlive it. Its position is the end of the block that the stream has. A call of the reader takes
-/// that block away, so make none but through the stream. It allocates nothing itself.
+/// The reader must outlive it. The reader's position is the end of the block that the stream has. A call of the reader
+/// invalidates that block, so use the reader only through the stream. The buffer allocates nothing itself.
 template <class Queue>
 class reader_buf final : public std::streambuf {
  public:
@@ -34,7 +34,7 @@ class reader_buf final : public std::streambuf {
   explicit reader_buf(reader<Queue>& source) : source_(source) {}
 
  protected:
-  /// Shows the reader's next block.
+  /// Makes the reader's next block the get area.
   int_type underflow() override {
     if (gptr() == egptr()) show(source_.next());
     return gptr() == egptr() ? traits_type::eof() : traits_type::to_int_type(*gptr());
@@ -53,7 +53,7 @@ class reader_buf final : public std::streambuf {
     return seekpos(as_position(base + static_cast<std::uint64_t>(offset)), which);
   }
 
-  /// Goes to a byte of the file. Within the block that the stream has, that costs nothing.
+  /// Goes to a byte of the file. Within the block that the stream has, this does not call the reader.
   pos_type seekpos(pos_type position, std::ios_base::openmode which) override {
     if ((which & std::ios_base::in) == 0 || position < pos_type(off_type(0))) return refused();
     const auto place = static_cast<std::uint64_t>(static_cast<off_type>(position));
@@ -76,8 +76,8 @@ class reader_buf final : public std::streambuf {
   static pos_type refused() { return {off_type(-1)}; }
 
   void show(std::span<const std::byte> block) {
-    // The standard library has no area to read from that is constant. It writes there only in pbackfail(), which this
-    // class does not have.
+    // The standard library's get area is not const. Only pbackfail() would write to it, and this class does not
+    // override that.
     auto* const bytes = reinterpret_cast<char*>(const_cast<std::byte*>(block.data()));
     setg(bytes, bytes, bytes + block.size());
   }
@@ -88,14 +88,14 @@ class reader_buf final : public std::streambuf {
 /// Lets `std::ostream`, and so `operator<<`, write to a writer:
 /// `asioq::writer_buf buffer{sink}; std::ostream out{&buffer};`.
 ///
-/// It has no buffer of its own, since the writer's block is one. So what the stream was given the writer has accepted
-/// at once, `tellp()` is the writer's position, and the program may call the writer as well. Flushing the stream is
-/// `flush()` of the writer: `std::endl` in a loop writes each line by itself. It makes nothing durable, and does not
-/// close the writer.
+/// It has no buffer of its own, since the writer's block is one. So the writer accepts at once what the stream is
+/// given, `tellp()` is the writer's position, and the program may call the writer as well. Flushing the stream calls
+/// `flush()` of the writer, so `std::endl` in a loop costs a write for each line. The buffer makes nothing durable, and
+/// does not close the writer.
 ///
-/// What the writer throws sets `badbit` in the stream, or comes out of the stream's calls if its `exceptions()` have
-/// that bit. Nothing of the call was accepted then. The stream goes on after `retry()` of the writer and `clear()`. It
-/// cannot seek. The writer must outlive it. It allocates nothing itself.
+/// An exception of the writer sets `badbit` in the stream, or leaves the stream's call if its `exceptions()` have that
+/// bit. Nothing of the call was accepted then. After `retry()` of the writer and `clear()` the stream goes on. It
+/// cannot seek. The writer must outlive the buffer, which allocates nothing itself.
 template <class Queue>
 class writer_buf final : public std::streambuf {
  public:
@@ -123,7 +123,7 @@ class writer_buf final : public std::streambuf {
     return 0;
   }
 
-  /// Tells where the writer is, and goes nowhere.
+  /// Returns the writer's position; any other seek fails.
   pos_type seekoff(off_type offset, std::ios_base::seekdir from, std::ios_base::openmode which) override {
     if ((which & std::ios_base::out) == 0 || from != std::ios_base::cur || offset != 0) return {off_type(-1)};
     return {static_cast<off_type>(sink_.position())};

@@ -25,8 +25,8 @@ enum class retention {
   /// Until it is with the kernel. A failed sync may then have lost what was written since the last one that succeeded:
   /// the kernel may have dropped it, and the writer does not have it either.
   until_written,
-  /// Until a sync has made it durable. So `retry()` brings everything back after a failed sync, too. The writer starts
-  /// syncs by itself, before `max_behind` bytes are not durable.
+  /// Until a sync has made it durable. So `retry()` can write everything again after a failed sync, too. The writer
+  /// starts syncs by itself before `max_behind` is used up by data that are not durable.
   until_durable
 };
 
@@ -34,7 +34,7 @@ enum class retention {
 struct writer_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
   std::uint64_t offset = 0;
-  /// Whether to begin at the end that the file has now, wherever that is; `offset` does not matter then.
+  /// Whether to begin at the current end of the file; `offset` is ignored then.
   bool append = false;
   /// How many bytes may be accepted and not yet written (or durable, if they are kept until then), besides the block
   /// that is being filled. Rounded down to whole blocks, but at least one. > 0.
@@ -54,59 +54,61 @@ struct rescued_part {
 ///
 /// It takes requests of the queue for its blocks, fills their buffers, and submits them as writes with a receiver. A
 /// block is as long as the queue's buffers, rounded down to the file's alignment. So it works on every executor, and
-/// shares the queue with other streams and with requests of the program. What is submitted on the queue
-/// behind a block sees it, though it may not have been written yet. After `start_flush()` that is so for all that was
-/// accepted, unless `max_behind` bytes are unwritten or a unit has to be read first; after `flush()` it is so at once.
+/// shares the queue with other streams and with requests of the program. A read that is submitted on the queue behind a
+/// block sees the block, even if it has not been written yet. `start_flush()` submits all that was accepted at once,
+/// unless `max_behind` bytes are unwritten or a unit has to be read first. After `flush()` all of it is written.
 ///
-/// **Requests.** Of `queue_options::max_requests` it needs one at a time, and up to three if the file is direct. If it
-/// can get none, and waits for nothing that would give one back, the call throws what `get()` of the queue throws.
+/// **Requests.** Of `queue_options::max_requests` the writer needs one at a time, and up to three if the file is
+/// direct. If it can get none, and has none in flight that would come back, the call throws what `get()` of the queue
+/// throws.
 ///
-/// **Three positions**, in bytes from the start of the file, each a prefix of the one before. Up to `position()` it has
-/// accepted what it was given. Up to `written_through()` that is with the kernel, which readers see. Up to
-/// `durable_through()` a sync has made it durable. What was in the file before the place where the writer began counts
-/// as durable.
+/// **Three positions**, in bytes from the start of the file, none beyond the one before it. All bytes before
+/// `position()` were accepted. All before `written_through()` are with the kernel, so that every reader sees them. All
+/// before `durable_through()` were made durable by a sync. The bytes before the place where the writer began count as
+/// durable.
 ///
 /// **Direct files.** Any position and any length will do. A flush inside a unit of the file's alignment writes the
-/// whole unit: with zeros behind the end of the file, else with what the file has there, which it reads first: so the
-/// descriptor must be for reading, too. It goes on in a copy of the unit, and writes it again later. The zeros are cut
-/// off by a truncate in the order of the queue, before each sync and in `close()`. Between them the file may be longer
-/// than it should be, by less than the alignment. While a writer is open, nothing else may write to the unit in which
-/// its position is. A file that has got longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses
-/// a direct transfer, the writer goes on through the page cache.
+/// whole unit. Behind the accepted bytes the unit has zeros at the end of the file, otherwise what the file has there.
+/// The writer reads that first, so the descriptor must be open for reading, too. The writer goes on in a copy of the
+/// unit, and writes the unit again later. A truncate in the order of the queue cuts the zeros off, before each sync and
+/// in `close()`. Until then the file may be too long, by less than the alignment. While a writer is open, nothing else
+/// may write to the unit in which its position is. The writer does not cut a file that something else has made longer.
+/// If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on through the page cache.
 ///
-/// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
-/// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
-/// covers what has been submitted by then. As if serial, the writer goes on writing meanwhile (`sync_barrier::none`). A
-/// change of the file's size is covered, the name of a new file is not: that needs an fsync of its folder. `close()`
-/// makes nothing durable, except with `retention::until_durable`.
+/// **Durable.** A sync is one fdatasync, submitted behind all that was accepted when the program asked for it. At most
+/// one is in flight. All syncs that the program asks for meanwhile become one (group commit), which begins when the
+/// first has ended, and covers what has been submitted by then. As if serial, the writer goes on writing during a sync
+/// (`sync_barrier::none`). A sync covers a change of the file's size, but not the name of a new file, which needs an
+/// fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
 ///
 /// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
-/// calls throw `std::system_error`, and `error()` tells why. It keeps all that is not written (or not durable, with
+/// calls throw `std::system_error`, and `error()` says why. It keeps all that is not written (or not durable, with
 /// `retention::until_durable`). Deal with the cause, then call `retry()`, or take the data with `rescue()`. Requests
-/// that were cancelled, by `cancel()` of the queue or by `failure_policy::hold`, are such failures.
+/// that were cancelled, by `cancel()` of the queue or by `failure_policy::hold`, count as failures.
 ///
 /// **A failed sync** may have lost what was written since the last one that succeeded, since the kernel may drop what
 /// it could not write. With `retention::until_durable`, `retry()` writes all of that again. With
-/// `retention::until_written` it cannot, unless it has it all by chance. The writer then goes on to write, but every
-/// later sync of it fails (`std::errc::io_error`), and `durable_through()` stays where it is.
+/// `retention::until_written` it cannot, unless the writer happens to have all of that. If it does not, `retry()` lets
+/// the writer go on writing, but every later sync fails (`std::errc::io_error`), and `durable_through()` stays where it
+/// is.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
-/// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
-/// wait. Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The queue resumes the
-/// coroutine inside a call that delivers, or one that waits. It may destroy the writer then. Any number of coroutines
-/// may use a writer, and await it at the same time. What one of them writes in one call stays in one piece. A suspended
-/// coroutine may be destroyed; what its call was to write is not accepted then.
+/// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
+/// call that may wait has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The coroutine
+/// goes on inside a call that delivers, or a call of the writer that waits. It may destroy the writer then. Any number
+/// of coroutines may use a writer, and await it at the same time. What one of them writes in one call stays contiguous.
+/// A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
-/// does, and waits for it, inside a delivery as well. If that fails, or if a failure has been told to nobody so far, it
-/// reports that as the queue's destructor does: it calls `queue_options::on_lost_failure` with each request that was
-/// not written, or prints a message and calls `std::terminate()`. It only prints while an exception that began after
-/// the writer was made is unwinding.
+/// does, and waits for it, even inside a delivery. If that fails, or if a failure has not been reported so far, the
+/// destructor reports it as the queue's destructor does: it calls `queue_options::on_lost_failure` with each request
+/// that was not written, or prints a message and calls `std::terminate()`. It only prints while an exception that began
+/// after the writer was made is unwinding.
 ///
 /// **Threads.** As the queue's: one owner.
 ///
-/// **Allocations.** The constructor allocates. After it only the queue does, for requests that it has not made before,
-/// and the list of blocks, until it is as long as it ever will be.
+/// **Allocations.** The constructor allocates. After that the queue allocates for requests that it has not made before,
+/// and the list of blocks grows until it is as long as it ever will be.
 template <class Queue>
 class writer {
   using core = detail::write_behind;
@@ -114,11 +116,12 @@ class writer {
  public:
   /// Writes the file from `options.offset` on, or from its end. Throws `std::invalid_argument` if the file is closed,
   /// if the queue's `buffer_size` is less than the file's alignment, if `max_behind` is 0, or if the descriptor has
-  /// O_APPEND; and `std::bad_alloc`. For a size that is right, what the queue still has to write must have finished.
-  /// The file may go over to the page cache (see `file`).
+  /// O_APPEND; and `std::bad_alloc`. The writer asks for the file's size here, so wait first until the queue has
+  /// finished what would change that. The writer may switch the file to the page cache (see `file`).
   explicit writer(Queue& queue, const file& its, writer_options options = {})
       : writer(queue, detail::stream_file(queue, its), options) {}
-  /// The same for a descriptor. What has no offsets, such as a pipe, is written at its own position, a block at a time.
+  /// The same for a descriptor. The writer writes to what has no offsets, such as a pipe, at its own position, a block
+  /// at a time.
   explicit writer(Queue& queue, int fd, writer_options options = {})
       : writer(queue, detail::stream_file(queue, fd), options) {}
   /// The file has to outlive the writer.
@@ -131,7 +134,7 @@ class writer {
   ~writer() { core_->end(); }
 
   /// Accepts a copy of all bytes, any number of them. Waits while `max_behind` bytes are unwritten. If it throws, it
-  /// has accepted nothing: the position is where it was. What the file has from there on is not certain then.
+  /// has accepted nothing: the position is where it was. The contents of the file from there on are unspecified then.
   void write(std::span<const std::byte> bytes) {
     if (!core_->write_at_once(bytes)) run<core::write_call>(bytes);
   }
@@ -139,9 +142,9 @@ class writer {
   /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
   /// is not const. Throws `std::invalid_argument` if `count` exceeds a block.
   ///
-  /// The room is in the buffer that will be written, and what does not fit into the current block begins another one.
-  /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block
-  /// is copied by `commit`.
+  /// The room is in the buffer that will be written. If the current block has too little room, the writer begins
+  /// another one. In a direct file, if the position is not a multiple of the alignment, the room may be in a buffer of
+  /// its own, from which `commit` copies.
   [[nodiscard]] std::span<std::byte> reserve(std::size_t count) { return run<core::reserve_call>(count); }
   /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is
   /// more than was reserved, and accepts nothing if the writer has failed meanwhile.
@@ -150,37 +153,37 @@ class writer {
   /// throws, the caller keeps it. An empty handle has no data.
   ///
   /// The data are written from the buffer they are in, if that is one of this queue's. In a direct file the position
-  /// and the place in the buffer have to be multiples of the alignment, too. Otherwise they are copied, and so are some
-  /// few bytes that fit into the current block.
+  /// and the place in the buffer have to be multiples of the alignment, too. Otherwise the writer copies them, as it
+  /// copies a few bytes that fit into the current block.
   void put(asio_request&& block) { run<core::put_call>(block); }
 
-  /// Has all that was accepted be written, as soon as there is room for that behind what is in flight. Does not wait.
+  /// Begins to write all that was accepted, as soon as there is room for it behind what is in flight. Does not wait.
   void start_flush() { core_->start_flush(); }
-  /// Returns when all that was accepted is with the kernel. Going on afterwards costs nothing but writing the last unit
-  /// of a direct file again.
+  /// Returns when all that was accepted is with the kernel. In a direct file, the writer writes the last unit again
+  /// when it goes on; otherwise a flush costs nothing more.
   void flush() { run<core::flush_call>(); }
-  /// Has all that was accepted be made durable. Does not wait. See "Durable".
+  /// Begins to make durable all that was accepted. Does not wait. See "Durable".
   void start_sync() { core_->start_sync(); }
   /// Returns when all that was accepted is durable, and the file has its true size.
   void sync() { run<core::sync_call>(); }
   /// Returns when all that was accepted is written, all syncs that were asked for have ended, and the file has its true
-  /// size. The writer accepts nothing more, and has no request of the queue. It leaves the descriptor open. If it
-  /// throws, the writer is open, and keeps what it has: `retry()`, then `close()` again. Without effect if it is
-  /// closed.
+  /// size. The writer accepts nothing more then, and has no request of the queue. The descriptor stays open. If the
+  /// call throws, the writer stays open, and keeps what it has: call `retry()`, then `close()` again. Without effect if
+  /// the writer is closed.
   void close() { run<core::close_call>(); }
 
   /// Where the next byte goes.
   [[nodiscard]] std::uint64_t position() const noexcept { return core_->position(); }
-  /// All that was accepted before this is with the kernel. It goes back if a failed sync makes `retry()` write again.
+  /// All that was accepted before this is with the kernel. It goes back if `retry()` writes again after a failed sync.
   [[nodiscard]] std::uint64_t written_through() const noexcept { return core_->written_through(); }
   /// All that was accepted before this is durable.
   [[nodiscard]] std::uint64_t durable_through() const noexcept { return core_->durable_through(); }
 
-  /// Why the writer accepts nothing; empty if it does. Asking counts as having been told.
+  /// Why the writer accepts nothing; empty if it accepts. A call counts as a report of the failure.
   [[nodiscard]] std::error_code error() const noexcept { return core_->tell_error(); }
-  /// Submits all that is not written again, in order, and accepts again. After a failed sync that includes what is not
-  /// durable, if the writer still has it. Without effect if nothing has failed. Does not wait, and says nothing about
-  /// how it goes: the next call does, or `error()`.
+  /// Submits all that is not written again, in order, and lets the writer accept again. After a failed sync that
+  /// includes what is not durable, if the writer still has it. Without effect if nothing has failed. Does not wait: if
+  /// it fails again, the next call throws, and `error()` says why.
   ///
   /// It calls `resume()` of the queue, which concerns the whole queue: held requests of others run again, and a sync of
   /// this file asks the kernel again. So if several writers write one file through one queue, and a sync has failed,
@@ -188,8 +191,8 @@ class writer {
   void retry() { core_->retry(); }
 
   /// Hands out all that is not written (or not durable, with `retention::until_durable`), for another file, in order
-  /// and without gaps. Waits until nothing of it is with the queue. The writer is closed then, and does not cut its
-  /// file. Allocates the vector.
+  /// and without gaps. Waits until the queue has none of the writer's requests. The writer is closed then, and does not
+  /// cut its file. Allocates the vector.
   [[nodiscard]] std::vector<rescued_part> rescue() {
     while (core_->is_with_queue() && queue_->run_one() != 0) {
     }
@@ -201,11 +204,11 @@ class writer {
     return parts;
   }
 
-  /// `co_await` does what `write` does. The bytes must stay until it is through.
+  /// `co_await` does what `write` does. The bytes must stay valid until it has returned.
   [[nodiscard]] auto async_write(std::span<const std::byte> bytes) { return awaitable<core::write_call>(bytes); }
   /// `co_await` gives what `reserve` returns.
   [[nodiscard]] auto async_reserve(std::size_t count) { return awaitable<core::reserve_call>(count); }
-  /// `co_await` does what `put` does. The handle must stay until it is through.
+  /// `co_await` does what `put` does. The handle must stay valid until it has returned.
   [[nodiscard]] auto async_put(asio_request&& block) { return awaitable<core::put_call>(block); }
   /// `co_await` does what `flush` does.
   [[nodiscard]] auto async_flush() { return awaitable<core::flush_call>(); }
@@ -248,7 +251,7 @@ class writer {
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == retention::until_durable})) {}
 
-  /// Lets calls go on that wait for another to end, however that ends.
+  /// Lets the other waiting calls go on when this call ends, with or without an exception.
   struct turn_for_others {
     ~turn_for_others() {
       if (its != nullptr) its->serve();

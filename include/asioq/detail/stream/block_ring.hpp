@@ -17,22 +17,22 @@ struct write_block {
   asio_request request;        // empty while the queue has it
   std::byte* bytes = nullptr;  // in the request's buffer
   std::size_t capacity = 0;    // from there on
-  std::size_t most = 0;        // what the capacity may become
+  std::size_t most = 0;        // what the capacity may grow to
   std::uint64_t base = 0;      // offsets in the file
   std::uint64_t begin = 0;     // of the first byte that no older block has
   std::uint64_t end = 0;       // behind the last byte that was accepted
-  std::uint64_t sent = 0;      // what is before this need not be submitted, or not again
+  std::uint64_t sent = 0;      // bytes before this need not be submitted (again)
   std::uint64_t padded = 0;    // the `end` for which the bytes up to the next multiple of the alignment are right
   bool is_written = false;     // with the kernel, like all that was accepted before it
-  bool is_dropped = false;     // its bytes were not accepted in the end
-  std::uint64_t missing = 0;   // what is from `base` to here has to be read from the file first
+  bool is_dropped = false;     // its bytes were not accepted after all
+  std::uint64_t missing = 0;   // bytes from `base` to here have to be read from the file first
 
   [[nodiscard]] std::size_t room() const noexcept { return capacity - static_cast<std::size_t>(end - base); }
   [[nodiscard]] std::byte* next() const noexcept { return bytes + (end - base); }
   [[nodiscard]] std::byte* at(std::uint64_t offset) const noexcept { return bytes + (offset - base); }
 };
 
-/// Blocks in the order of their offsets. Memory is taken by `reserve_one` alone, and kept.
+/// Blocks in the order of their offsets. Only `reserve` allocates memory, and the ring keeps it.
 class block_ring {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -42,7 +42,7 @@ class block_ring {
   [[nodiscard]] write_block& front() noexcept { return (*this)[0]; }
   [[nodiscard]] write_block& back() noexcept { return (*this)[size_ - 1]; }
 
-  /// Makes sure that so many more find a place. May throw `std::bad_alloc`, changing nothing.
+  /// Makes room for `more` further blocks. May throw `std::bad_alloc`, changing nothing.
   void reserve(std::size_t more) {
     if (places_.size() - size_ >= more) return;
     std::vector<write_block> larger(places_.size() * 2 + more);

@@ -7,16 +7,16 @@ namespace asioq::detail {
 
 /// How far a reader reads ahead of its consumer, in blocks. It only counts: it knows of no file and no clock.
 ///
-/// - It doubles the distance when the consumer really waited for a block that the present distance is answerable for.
-///   After a change, the blocks that were read ahead at the old distance have to be consumed first. So the distance
-///   never exceeds twice the least one at which the consumer does not wait.
+/// - It doubles the distance when the consumer really waited for a block that was read ahead at the present distance.
+///   After a change, the consumer has to consume the blocks of the old distance first. So the distance never exceeds
+///   twice the least one at which the consumer does not wait.
 /// - It takes an eighth off, but leaves one block, when a whole maximal window was consumed without a wait. The blocks
-///   that were there at the last wait do not count: they came together with the one that was waited for.
+///   that were there at the last wait do not count: they came together with the block that the consumer waited for.
 /// - It halves the distance when more than a quarter of what was read ahead in the last two windows was thrown away,
 ///   and does not double it before another maximal window was consumed.
 /// - It refills when half of the distance is consumed, so that the reads begin a few at a time.
 ///
-/// The rules are those that PostgreSQL 19 found for its read_stream.
+/// The rules are those of PostgreSQL 19's read_stream.
 class look_ahead {
  public:
   /// For a distance of at most `most` blocks, which may be 0.
@@ -54,7 +54,7 @@ class look_ahead {
     distance_ = distance_ > most_ / 2 ? most_ : std::max<std::size_t>(2 * distance_, 1);
   }
 
-  /// So many blocks that were read ahead were thrown away.
+  /// `blocks` blocks that were read ahead were thrown away.
   void thrown_away(std::size_t blocks) noexcept {
     now_.thrown_away += blocks;
     if (4 * (before_.thrown_away + now_.thrown_away) <= before_.read + now_.read) return;

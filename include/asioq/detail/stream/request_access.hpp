@@ -15,21 +15,21 @@ struct request_access {
   /// What is behind a handle, which must not be empty. The address stays the same while the queue has the request.
   [[nodiscard]] static request_record& record_of(const asio_request& request) noexcept { return *request.record_; }
 
-  /// Has a submitted request be given to no receiver: the one that it has may go. It is cancelled if it has not begun,
-  /// and recycles itself. A failure that loses data is reported as that of a destroyed coroutine.
+  /// Takes the receiver away from a submitted request, so that the receiver may be destroyed. The request is cancelled
+  /// if it has not begun, and recycles itself. A failure that loses data is reported as that of a destroyed coroutine.
   static void abandon(request_record& record) noexcept {
     record.receiver = nullptr;
     record.cancel();
   }
 
-  /// Has the queue begin what is due, without a delivery, so that a receiver may call it. Throws as `poll()`.
+  /// Makes the queue begin what is due, without a delivery, so that a receiver may call this. Throws as `poll()`.
   template <class Queue>
   static void begin(Queue& queue) {
     queue.core_.begin();
   }
 
-  /// Makes the request one that has transferred exactly these bytes of its buffer, at this offset: `data()`, `length()`
-  /// and `offset()` say so.
+  /// Makes `data()`, `length()` and `offset()` those of a request that has transferred exactly these bytes of its
+  /// buffer, at this offset.
   static void narrow(asio_request& request, std::span<std::byte> data, std::uint64_t offset) noexcept {
     request_record& its = record_of(request);
     its.data = data.data();

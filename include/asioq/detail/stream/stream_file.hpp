@@ -17,7 +17,7 @@
 
 namespace asioq::detail {
 
-/// The facts of a descriptor, with its alignment, as the executor's engine or else the kernel tells them. May block.
+/// The facts of a descriptor, with its alignment, from the executor's engine or otherwise from the kernel. May block.
 template <class Executor>
 file_facts stream_facts(const Executor& executor, int fd) noexcept {
   if constexpr (is_choice_of_executors<Executor>) {
@@ -52,13 +52,13 @@ class stream_file {
   [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
   /// Facts as they were when the stream was made.
   [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
-  /// What offsets and lengths of transfers must be multiples of; changes to 1 if the page cache is used after all.
+  /// What offsets and lengths of transfers must be multiples of; changes to 1 if the file switches to the page cache.
   [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }
   /// The most bytes that one transfer can have with this alignment.
   [[nodiscard]] std::size_t block_size() const noexcept { return buffer_size_ - buffer_size_ % facts_.alignment; }
 
-  /// Takes notice that a transfer was refused with `error`. Returns whether to repeat it, through the page cache then.
-  /// `was_direct` says what `is_direct()` was when it was submitted. Throws what `file::use_page_cache` throws.
+  /// Records that a transfer failed with `error`. Returns whether to repeat it, which is then through the page cache.
+  /// `was_direct` is what `is_direct()` was when the transfer was submitted. Throws what `file::use_page_cache` throws.
   bool takes_page_cache_after(int error, bool was_direct) {
     if (error != EINVAL || !was_direct || file_ == nullptr) return false;
     if (file_->is_direct()) file_->use_page_cache();

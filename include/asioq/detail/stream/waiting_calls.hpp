@@ -7,23 +7,23 @@
 namespace asioq::detail {
 
 // A call of a stream is an object with three members. `goes_on()` does what can be done without waiting, and returns
-// whether the call is at its end; it may throw, and the call is at its end then, too. After it has returned false,
-// `check_that_it_will()` throws if the stream has nothing with the queue that could let it go on. `result()` is what
-// the call returns.
+// whether the call is at its end. If it throws, the call is at its end, too. After `goes_on()` has returned false,
+// `check_that_it_will()` throws if the stream has nothing with the queue that could let the call go on. `result()` is
+// what the call returns.
 
 /// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
 template <class Queue, class Call>
 [[gnu::noinline]] void wait_for(Queue& queue, Call& call) {
   do {
     if (queue.run_one() != 0) continue;
-    // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
+    // Nothing more will be delivered, so the call can only be waiting for a request. This throws if there is none.
     static_cast<void>(queue.get());
   } while (!call.goes_on());
 }
 
 class waiting_calls;
 
-/// A call of a stream that a coroutine is suspended in. It is in the coroutine's frame.
+/// A call of a stream in which a coroutine is suspended. The object is in the coroutine's frame.
 class waiting_call {
  public:
   waiting_call(const waiting_call&) = delete;
@@ -60,8 +60,8 @@ class waiting_calls {
 
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
-  /// Has each call go on, and resumes the coroutines of those that are at their end, until `stops()`. A coroutine that
-  /// is resumed may suspend in another call, and destroy others.
+  /// Lets each call go on, and resumes the coroutines of those that are at their end, until `stops()` returns true. A
+  /// resumed coroutine may suspend in another call, and destroy others.
   template <class Stops>
   void go_on(Stops stops) noexcept {
     for (waiting_call* its = first_; its != nullptr && !stops();) {
@@ -75,7 +75,7 @@ class waiting_calls {
     }
   }
 
-  /// The same for the oldest alone. The coroutine may destroy this, which is not used afterwards.
+  /// The same for the oldest call alone. The coroutine may destroy this list, which is not used afterwards.
   void go_on() noexcept {
     if (first_ == nullptr || !first_->goes_on()) return;
     waiting_call& its = *first_;
@@ -113,8 +113,8 @@ inline void waiting_call::suspend(waiting_calls& list, std::coroutine_handle<> w
   list.add(*this);
 }
 
-/// The awaitable form of a call. Ready at once if the call need not wait. Else the stream resumes the
-/// coroutine inside a delivery. Allocates nothing. The frame may be destroyed while it is suspended.
+/// The awaitable form of a call. It is ready at once if the call need not wait. Otherwise the stream resumes the
+/// coroutine inside a delivery. It allocates nothing. The frame may be destroyed while it is suspended.
 template <class Call>
 class [[nodiscard]] awaitable_call final : private waiting_call {
  public:

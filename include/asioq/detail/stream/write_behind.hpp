@@ -32,40 +32,38 @@
 
 namespace asioq::detail {
 
-/// What writes behind the caller's back: everything of a writer but the type of its queue.
+/// The write-behind of a writer: everything but the type of its queue.
 ///
 /// WHERE THE BYTES ARE
 ///
-/// What was accepted is in blocks, in the order of their offsets: `blocks_`, and behind them `current_`, which is being
-/// filled. The blocks of `blocks_` are of three kinds, in this order:
-///   [0, returned_)           were submitted and have come back,
-///   [returned_, submitted_)  are with the queue,
-///   [submitted_, size)       have yet to be submitted.
-/// Requests come back in the order of their submission, so an answer always concerns block `returned_`. A block leaves
-/// at the front, once it is written (or durable, if that is asked for). So after a failure everything that is not
-/// written is still here, in order.
+/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and behind them `current_`, which is
+///   being filled. The blocks of `blocks_` are of three kinds, in this order: [0, returned_)           were submitted
+///   and have come back, [returned_, submitted_)  are with the queue, [submitted_, size)       have yet to be
+///   submitted. Requests come back in the order of their submission, so the answer to a write always concerns block
+///   `returned_`. The first block leaves once it is written (or durable, with `keeps_until_durable_`). So after a
+///   failure everything that is not written is still here, in order.
 ///
-/// `pump` decides what is submitted next. It is called after whatever may have changed that, and never blocks.
+/// `pump` decides what is submitted next, and never blocks. It is called after every change that may matter to that.
 ///
 /// DIRECT FILES
 ///
-/// Where the alignment is more than 1, each transfer begins and ends at a multiple of it. What is written of a unit
-/// that is not full is *padded*: with zeros behind the file's end, else with what the file has there, which has to be
-/// read first. The next block begins with a copy of such a unit (`edge_`) and writes it again. The queue keeps the two
-/// in order, since they overlap.
+/// Where the alignment is more than 1, each transfer begins and ends at a multiple of it. A unit that is not full is
+/// *padded*: with zeros behind the file's end, otherwise with what the file has there, which has to be read first. The
+/// next block begins with a copy of such a unit (`edge_`) and writes it again. The queue keeps the two in order, since
+/// they overlap.
 ///
-/// Padding behind the end makes the file too long. A truncate, the *cut*, sets that right before a sync and in the end.
-/// It waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
-/// `physical_end_` is how far the writer has written, padding included. A file that is longer than that has got longer
-/// elsewhere, and is not cut.
+/// Padding behind the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The
+/// cut waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
+/// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, something else
+/// has made it longer, and it is not cut.
 ///
 /// FAILURES
 ///
-/// After a failure nothing is submitted, and nothing accepted, until `retry`. Then, once nothing is with the queue any
-/// more, all blocks from the first on that is not written are submitted again, also those that were written behind it:
-/// blocks overlap, so that writing only some of them again would leave older bytes. If a sync has failed, the kernel
-/// may have dropped what it had. Then all that is not durable counts as not written. If that is not here any more, no
-/// sync of this writer succeeds again.
+/// After a failure nothing is submitted, and nothing accepted, until `retry`. Then, once the queue has none of its
+/// requests, the writer submits again all blocks from the first one that is not written, including those behind it that
+/// were written: blocks overlap, so that writing only some of them again would leave older bytes. If a sync has failed,
+/// the kernel may have dropped what it had. Then all that is not durable counts as not written. If the writer no longer
+/// has that, no further sync of it succeeds.
 class write_behind : public completion {
  public:
   struct settings {
@@ -88,8 +86,8 @@ class write_behind : public completion {
     return {error_, std::system_category()};
   }
 
-  /// The short way for bytes that fit into the current block and leave room there. Returns false, and has done nothing,
-  /// if that is not so.
+  /// The fast path for bytes that fit into the current block and leave room there. Otherwise does nothing and returns
+  /// false.
   [[gnu::always_inline]] bool write_at_once(std::span<const std::byte> bytes) noexcept {
     if (!has_current_ || error_ != 0 || is_closing_ || turn_ != nullptr || bytes.size() >= current_.room())
       return false;
@@ -140,8 +138,9 @@ class write_behind : public completion {
     pump();
   }
 
-  /// Calls `take(offset, bytes, request)` for each part of what is not written (or not durable), in order. What it does
-  /// not take of the requests goes back to the queue. Nothing may be with the queue. The writer is closed then.
+  /// Calls `take(offset, bytes, request)` for each part of what is not written (or not durable), in order. Requests
+  /// that `take` does not move from go back to the queue. The queue must have no request of this writer. The writer is
+  /// closed then.
   template <class Take>
   void hand_out(Take take) {
     std::uint64_t place = keeps_until_durable_ ? durable_ : written_;
@@ -167,7 +166,7 @@ class write_behind : public completion {
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
   [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
-  /// Resumes the coroutines whose calls are at their end.
+  /// Lets the waiting calls go on, and resumes the coroutines of those that are at their end.
   void serve() noexcept {
     if (is_serving_) return;
     is_serving_ = true;
@@ -176,8 +175,8 @@ class write_behind : public completion {
   }
   [[nodiscard]] waiting_calls& calls() noexcept { return calls_; }
 
-  /// The writer is destroyed: brings what was accepted to its end, and deletes this, now or when the last request has
-  /// come back.
+  /// The writer is being destroyed: finishes what was accepted, and deletes this, now or when the last request has come
+  /// back.
   void end() noexcept {
     if (error_ == 0 && !is_closed_ && !is_clean()) finish_blocking();
     while (outstanding_ != 0 && deliver_one() == delivery::done) {
@@ -249,7 +248,8 @@ class write_behind : public completion {
  public:
   // The calls that may have to wait: see waiting_calls.hpp.
 
-  /// A call that accepts bytes. One at a time has its turn. If it ends before it is done, nothing was accepted.
+  /// A call that accepts bytes. One call at a time has its turn. If it ends before it has accepted everything, it has
+  /// accepted nothing.
   class accepting_call {
    public:
     accepting_call(const accepting_call&) = delete;
@@ -438,7 +438,8 @@ class write_behind : public completion {
     if (error_ != 0) [[unlikely]]
       throw_error();
   }
-  /// A call that has to wait throws when nothing is with the queue any more, so that the caller may go on at once.
+  /// A call that has to wait throws only once the queue has no more requests of this writer, so that the caller may
+  /// call `retry` or `rescue` at once.
   void throw_if_failed_and_settled() {
     if (error_ != 0 && outstanding_ == 0) [[unlikely]]
       throw_error();
@@ -488,7 +489,7 @@ class write_behind : public completion {
     mark_.known = 0;
   }
 
-  /// Takes a request for data. Returns false if none is to be had now.
+  /// Takes a request for data. Returns false if none is available now.
   bool get_for_data(asio_request& request) {
     request = try_get();
     lacks_request_ = !request;
@@ -502,15 +503,15 @@ class write_behind : public completion {
     return false;
   }
 
-  /// Begins a block at the position, with room for at least so many bytes if a block can have that. Returns false if it
-  /// has to wait.
+  /// Begins a block at the position, with room for at least `least` bytes if a block can be that long. Returns false if
+  /// it has to wait.
   bool begin_block(std::size_t least = 0) {
     blocks_.reserve(2);
     asio_request request;
     if (!get_for_data(request)) return false;
     std::byte* const bytes = request.buffer().data();
     begin_block_in(std::move(request), bytes, file_.block_size());
-    // Blocks end where those of a file that is written from its beginning do.
+    // Blocks end at multiples of the block size, wherever the writer began.
     const auto from = static_cast<std::size_t>(current_.base % block_size_);
     const std::size_t capacity = block_size_ - from;
     if (capacity >= least + static_cast<std::size_t>(position_ - current_.base)) current_.capacity = capacity;
@@ -529,7 +530,7 @@ class write_behind : public completion {
     if (base != position_) copy_beginning();
   }
 
-  /// Fills in what the current block has of a unit that was begun before it.
+  /// Copies into the current block the part of its first unit that is before the position.
   void copy_beginning() noexcept {
     const std::uint64_t base = current_.base;
     const auto part = static_cast<std::size_t>(position_ - base);
@@ -537,7 +538,7 @@ class write_behind : public completion {
       std::memcpy(current_.bytes, edge_.bytes.data(), part);
       return;
     }
-    // The block before this one may be here, and have what the file has not.
+    // The block before this one may still be here, with bytes that the file does not have yet.
     current_.missing = position_;
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       const write_block& before = blocks_[i];
@@ -566,14 +567,14 @@ class write_behind : public completion {
     }
     blocks_.push_back(std::move(current_));
     if (blocks_.back().sent != blocks_.back().end) return;
-    // It had come back, like all before it, and has got nothing since.
+    // It had come back, like all before it, and has received no bytes since.
     blocks_.back().is_written = true;
     ++returned_;
     ++submitted_;
     let_go();
   }
 
-  /// Keeps what a block has of the unit that `end` is in, up to there.
+  /// Keeps what a block has of the unit that contains `end`, up to `end`.
   void save(unit_image& image, const write_block& block, std::uint64_t end) const noexcept {
     image.base = unit_of(end);
     image.known = static_cast<std::size_t>(end - image.base);
@@ -581,7 +582,7 @@ class write_behind : public completion {
     if (image.known != 0) std::memcpy(image.bytes.data(), block.at(image.base), image.known);
   }
 
-  /// Has the current block go behind the others. Returns false if it has to wait.
+  /// Moves the current block behind the others. Returns false if it has to wait.
   bool close_block() {
     if (blocks_.size() >= max_blocks_) {
       wants_room_ = true;
@@ -634,7 +635,7 @@ class write_behind : public completion {
     return position_ % unit == 0 && first % unit == 0 && data.size() <= most - most % unit;
   }
 
-  /// Makes it the current block. Returns false if it has to wait.
+  /// Makes the request the current block. Returns false if it has to wait.
   bool adopt(asio_request& block) {
     const std::span<std::byte> data = block.data();
     check_size(data.size());
@@ -693,7 +694,7 @@ class write_behind : public completion {
     if (std::exchange(reserved_aside_, false)) aside_ = {};
   }
 
-  /// What was accepted from `to` on was not accepted after all.
+  /// Undoes the acceptance of everything from `to` on.
   void roll_back(std::uint64_t to) noexcept {
     if (position_ == to) return;
     position_ = to;
@@ -730,7 +731,8 @@ class write_behind : public completion {
 
   void want_flush(std::uint64_t to) noexcept { flush_to_ = std::max(flush_to_, to); }
 
-  /// Has all that is accepted be made durable. Returns how many syncs must have succeeded by then.
+  /// Asks for a sync of all that is accepted. Returns how many syncs must have succeeded, at least, before it is
+  /// durable.
   std::uint64_t want_sync() noexcept {
     if (lost_ != 0) {
       fail(lost_);
@@ -751,7 +753,7 @@ class write_behind : public completion {
     is_closing_ = true;
   }
 
-  /// Nothing is left to be done.
+  /// Whether nothing is left to be done.
   [[nodiscard]] bool is_clean() const noexcept {
     return outstanding_ == 0 && returned_ == blocks_.size() && current_is_clean() && !cut_is_due() && !wants_sync_ &&
            !is_rewinding_ && (!keeps_until_durable_ || durable_ >= position_);
@@ -779,7 +781,7 @@ class write_behind : public completion {
     if (sync_is_due() && !cut_is_due()) submit_sync();
   }
 
-  /// Whether a sync has to make room, where blocks stay until they are durable: before all the room is taken.
+  /// Whether a sync has to make room, where blocks stay until they are durable. It is due before all the room is taken.
   [[nodiscard]] bool lacks_room() const noexcept {
     const bool is_short = wants_room_ || 2 * blocks_.size() >= max_blocks_ + 1;
     return keeps_until_durable_ && is_short && returned_ != 0 && written_ > durable_;
@@ -805,7 +807,7 @@ class write_behind : public completion {
     submit_blocks();
   }
 
-  /// Whether the block has all bytes of the units that it writes. If not, it asks the file.
+  /// Whether the block has all bytes of the units that it writes. If not, begins to read them from the file.
   bool is_ready(write_block& its) noexcept {
     if (!is_direct()) return true;
     if (its.missing > its.base) {
@@ -830,10 +832,11 @@ class write_behind : public completion {
     return true;
   }
 
-  /// Whether the kernel does not say now how long the file is.
+  /// Whether the kernel cannot say now how long the file is.
   [[nodiscard]] bool is_unknown(const file_facts& now) const noexcept { return now.is_stream && !file_.is_stream(); }
 
-  /// Whether the file has nothing there. Takes notice if it has got longer elsewhere.
+  /// Whether the file has nothing from `offset` on but what this writer has written. Updates `extent_` if something
+  /// else has made the file longer.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
     const file_facts now = facts(file_.fd());
@@ -844,12 +847,12 @@ class write_behind : public completion {
 
   // Submitting
 
-  /// A request for what has no data. Empty if none is to be had now.
+  /// A request for an operation without data. Empty if none is available now.
   asio_request get_for_control() noexcept {
     try {
       asio_request request = try_get();
       lacks_request_ = !request;
-      // Those of the blocks that are here will do: what is in their buffers stays.
+      // A request of a block that is here will do: the operation does not touch its buffer.
       if (!request && outstanding_ == 0) {
         if (has_current_ && current_.request) return std::move(current_.request);
         for (std::size_t i = 0; i < returned_; ++i)
@@ -862,7 +865,7 @@ class write_behind : public completion {
     }
   }
 
-  /// The same way back.
+  /// Returns a request that `get_for_control` took from a block.
   void give_back(asio_request& request) noexcept {
     const std::span<std::byte> buffer = request.buffer();
     const auto is_of = [&](const write_block& its) {
@@ -921,7 +924,7 @@ class write_behind : public completion {
     if (submit_counted(std::move(request))) read_is_in_flight_ = true;
   }
 
-  /// A request whose buffer may be overwritten. Empty if none is to be had now.
+  /// A request whose buffer may be overwritten. Empty if none is available now.
   asio_request get_for_read() noexcept {
     try {
       asio_request request = try_get();
@@ -1041,7 +1044,8 @@ class write_behind : public completion {
     if (has_current_) fill(current_);
   }
 
-  /// A transfer was refused. If that is because it was direct, all is submitted again, through the page cache.
+  /// A transfer has failed. If it was refused because it was direct, everything is submitted again, through the page
+  /// cache.
   void take_page_cache_or_fail(int error) noexcept {
     try {
       if (is_direct() && file_.takes_page_cache_after(error, true) && !is_holding_queue()) {
@@ -1061,7 +1065,7 @@ class write_behind : public completion {
       durable_ = std::max(durable_, std::min(sync_target_, written_));
       return;
     }
-    // A file that cannot be synced would not be the second time.
+    // If the file cannot be synced at all, a second sync would fail, too.
     const bool is_wanted_again = error == ECANCELED || failure_log::may_have_lost_data(error);
     sync_to_ = wants_sync_ ? std::max(sync_to_, sync_target_) : sync_target_;
     wants_sync_ = is_wanted_again;
@@ -1074,7 +1078,7 @@ class write_behind : public completion {
     if (error_ == 0 && !is_rewinding_ && !is_closing_ && !has_current_ && !blocks_.empty() &&
         returned_ == blocks_.size() && blocks_.back().is_written && !blocks_.back().is_dropped &&
         blocks_.back().room() != 0) {
-      // It has room for more.
+      // The last block has room for more, so it becomes the current one again.
       current_ = blocks_.pop_back();
       current_.is_written = false;
       has_current_ = true;
@@ -1094,7 +1098,8 @@ class write_behind : public completion {
     }
   }
 
-  /// Has all be submitted again that is not written, or not durable if a sync has failed. Nothing is with the queue.
+  /// Prepares to submit again all that is not written, or not durable if a sync has failed. The queue has no request of
+  /// this writer.
   void rewind() noexcept {
     is_rewinding_ = false;
     for (std::size_t left = blocks_.size(); left > 0; --left) {
@@ -1159,7 +1164,7 @@ class write_behind : public completion {
     }
   }
 
-  /// Has everything be carried out, though the answers come later.
+  /// Has the queue carry out everything now; the answers come later.
   void finish_without_deliveries() noexcept {
     try {
       blocks_.reserve(1);
@@ -1171,7 +1176,7 @@ class write_behind : public completion {
     }
   }
 
-  /// Reports what is lost, if the program does not know.
+  /// Reports what is lost, if the program does not know of it.
   void report_loss(bool may_terminate) noexcept {
     const std::uint64_t kept = keeps_until_durable_ ? durable_ : written_;
     if (is_closed_ || is_told_ || (error_ == 0 && kept >= position_ && is_clean())) return;
