@@ -225,6 +225,29 @@ TEST_CASE("what has begun goes on, and the rest comes back behind it", "[cancel]
   });
 }
 
+TEST_CASE("what was cancelled comes back while what is behind it goes on", "[cancel]") {
+  asioq::thread_pool pool(1);
+  const pipe_ends pipe;
+  const std::string block(pipe.shrink(), 'x');
+  asioq::basic_asio_queue queue{pool.executor(),
+                                {.buffer_size = 2 * block.size(), .order = asioq::execution_order::as_if_serial}};
+  const auto has_come = [&](std::uint64_t sequence) {
+    const auto done = queue.wait_for(20s);
+    return done && done.sequence() == sequence;
+  };
+  // Each waits for the one before.
+  queue.submit(write_of(queue, pipe.write_end, block + block));
+  queue.submit(write_of(queue, pipe.write_end, "never"));
+  CHECK((pipe.take(1) == "x"));  // so the first has begun, and cannot end
+  queue.cancel();
+  queue.submit(write_of(queue, pipe.write_end, block + block));
+  CHECK((pipe.take(2 * block.size() - 1) == (block + block).substr(1)));
+  CHECK(has_come(0));
+  CHECK(has_come(1));  // the third cannot have ended
+  CHECK((pipe.take(2 * block.size()) == block + block));
+  CHECK(has_come(2));
+}
+
 TEST_CASE("cancel at any moment: each request ran or came back with its data, in order", "[cancel][random]") {
   on_every_executor([](const auto& world) {
     auto random = random_source(11);

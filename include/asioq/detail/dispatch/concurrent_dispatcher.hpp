@@ -100,6 +100,7 @@ class concurrent_dispatcher final : public task_dispatcher {
       if (order_.has_question()) {
         answer(lock);
       } else if (request_record* const record = order_.next()) {
+        settle(lock);  // what has ended on the way to this one, for which the owner might have to do something
         carried_out += carry_out(*record, lock);
       } else {
         break;
