@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <span>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -71,8 +72,9 @@ struct rescued_part {
 /// descriptor must be for reading, too. It goes on in a copy of the unit, and writes it again later. The zeros are cut
 /// off by a truncate in the order of the queue, before each sync and in `close()`. Between them the file may be longer
 /// than it should be, by less than the alignment. While a writer is open, nothing else may write to the unit in which
-/// its position is. A file that has got longer elsewhere is not cut. If the file is `direct_io::preferred` and refuses
-/// a direct transfer, the writer goes on through the page cache.
+/// its position is. A file that has got longer elsewhere, or will by what the queue has yet to do, is not cut. But no
+/// other queue and no other program may make it longer during the cut, which would cut that off. If the file is
+/// `direct_io::preferred` and refuses a direct transfer, the writer goes on through the page cache.
 ///
 /// **Durable.** A sync is one fdatasync for all that was accepted when it was asked for, submitted behind that. There
 /// is at most one at a time: those that are asked for meanwhile become one, which begins when that has ended, and
@@ -92,10 +94,10 @@ struct rescued_part {
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
 /// the queue. So it must not be called by a receiver, and throws there what `run_one()` throws, unless it need not
-/// wait. Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The queue resumes the
-/// coroutine inside a call that delivers, or one that waits. It may destroy the writer then. Any number of coroutines
-/// may use a writer, and await it at the same time. What one of them writes in one call stays in one piece. A suspended
-/// coroutine may be destroyed; what its call was to write is not accepted then.
+/// wait. Each has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The coroutine goes on
+/// inside a call that delivers, one of the writer that can wait, or `commit`. It may destroy the writer then. Any
+/// number of coroutines may use a writer, and await it at the same time. What one of them writes in one call stays in
+/// one piece. A suspended coroutine may be destroyed; what its call was to write is not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
 /// does, and waits for it, inside a delivery as well. If that fails, or if a failure has been told to nobody so far, it
@@ -137,7 +139,8 @@ class writer {
   }
 
   /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
-  /// is not const. Throws `std::invalid_argument` if `count` exceeds a block.
+  /// is not const, or until a delivery lets a coroutine's call go on that accepts bytes. Throws `std::invalid_argument`
+  /// if `count` exceeds a block.
   ///
   /// The room is in the buffer that will be written, and what does not fit into the current block begins another one.
   /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block
@@ -145,7 +148,10 @@ class writer {
   [[nodiscard]] std::span<std::byte> reserve(std::size_t count) { return run<core::reserve_call>(count); }
   /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is
   /// more than was reserved, and accepts nothing if the writer has failed meanwhile.
-  void commit(std::size_t count) { core_->commit(count); }
+  void commit(std::size_t count) {
+    core_->commit(count);
+    if (!core_->calls().empty()) core_->serve();
+  }
   /// Accepts the `data()` of a request, such as a block that `reader::take()` gives, and takes the request. If it
   /// throws, the caller keeps it. An empty handle has no data.
   ///
@@ -218,7 +224,9 @@ class writer {
   /// The core, on a queue of this type.
   class core_on_queue final : public core {
    public:
-    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {}
+    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {
+      static_cast<void>(look_at_size());
+    }
 
    private:
     asio_request try_get() override { return queue_.try_get(); }
@@ -229,9 +237,7 @@ class writer {
     [[nodiscard]] bool is_holding_queue() const noexcept override {
       return queue_.options().on_failure == failure_policy::hold;
     }
-    [[nodiscard]] file_facts facts(int fd) const noexcept override {
-      return detail::stream_facts(queue_.get_executor(), fd);
-    }
+    [[nodiscard]] file_facts facts(int fd) const noexcept override { return detail::facts_ahead(queue_, fd); }
     bool report(asio_request& request) override {
       if (!queue_.options().on_lost_failure) return false;
       queue_.options().on_lost_failure(request);
@@ -259,12 +265,14 @@ class writer {
   /// The blocking form of a call.
   template <class Call, class... Arguments>
   decltype(auto) run(Arguments&&... arguments) {
-    turn_for_others others;  // goes after the call
+    turn_for_others others{core_->calls().empty() ? nullptr : core_};  // goes after the call
     Call call(*core_, std::forward<Arguments>(arguments)...);
     if (!call.goes_on()) {
       others.its = core_;
       detail::wait_for(*queue_, call);
     }
+    // What was reserved would be theirs.
+    if constexpr (std::is_same_v<Call, core::reserve_call>) others.its = nullptr;
     return call.result();
   }
 

@@ -57,7 +57,7 @@ namespace asioq::detail {
 /// Padding behind the end makes the file too long. A truncate, the *cut*, sets that right before a sync and in the end.
 /// It waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
 /// `physical_end_` is how far the writer has written, padding included. A file that is longer than that has got longer
-/// elsewhere, and is not cut.
+/// elsewhere, and is not cut. So is one that gets longer by what is with the queue. If that fails, the padding stays.
 ///
 /// FAILURES
 ///
@@ -167,12 +167,13 @@ class write_behind : public completion {
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
   [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
-  /// Resumes the coroutines whose calls are at their end.
+  /// Resumes the coroutines whose calls are at their end. They may destroy the writer, and this with it.
   void serve() noexcept {
     if (is_serving_) return;
     is_serving_ = true;
     calls_.go_on([this] { return is_abandoned_; });
     is_serving_ = false;
+    if (is_abandoned_ && outstanding_ == 0 && !is_in_finished_) delete this;
   }
   [[nodiscard]] waiting_calls& calls() noexcept { return calls_; }
 
@@ -226,6 +227,15 @@ class write_behind : public completion {
   }
   virtual ~write_behind() = default;
 
+  /// Takes notice if the file is longer than this writer has made it, or will be when the queue has done what it has.
+  /// Returns false if the kernel does not say now how long it is.
+  bool look_at_size() noexcept {
+    const file_facts now = facts(file_.fd());
+    if (now.is_stream && !file_.is_stream()) return false;
+    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
+    return true;
+  }
+
   // What it needs of the queue.
   virtual asio_request try_get() = 0;
   virtual void submit(asio_request&& request) = 0;
@@ -234,6 +244,7 @@ class write_behind : public completion {
   virtual void resume_queue() = 0;
   virtual void sync_queue() = 0;
   [[nodiscard]] virtual bool is_holding_queue() const noexcept = 0;
+  /// As `facts_ahead`.
   [[nodiscard]] virtual file_facts facts(int fd) const noexcept = 0;
   /// Returns false if there is no `on_lost_failure`.
   virtual bool report(asio_request& request) = 0;
@@ -830,16 +841,10 @@ class write_behind : public completion {
     return true;
   }
 
-  /// Whether the kernel does not say now how long the file is.
-  [[nodiscard]] bool is_unknown(const file_facts& now) const noexcept { return now.is_stream && !file_.is_stream(); }
-
   /// Whether the file has nothing there. Takes notice if it has got longer elsewhere.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
-    const file_facts now = facts(file_.fd());
-    if (is_unknown(now)) return false;  // reading it will tell
-    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
-    return offset >= extent_;
+    return look_at_size() && offset >= extent_;  // otherwise reading it will tell
   }
 
   // Submitting
@@ -935,12 +940,10 @@ class write_behind : public completion {
 
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
-    const file_facts now = facts(file_.fd());
-    if (is_unknown(now)) {  // to cut what others have written would be wrong, to leave the zeros, too
+    if (!look_at_size()) {  // to cut what others have written would be wrong, to leave the zeros, too
       fail(EIO);
       return;
     }
-    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
     if (!cut_is_due()) return;
     asio_request request = get_for_control();
     if (!request) return;
