@@ -139,8 +139,9 @@ class writer {
   }
 
   /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
-  /// is not const, or until a delivery lets a coroutine's call go on that accepts bytes. Throws `std::invalid_argument`
-  /// if `count` exceeds a block.
+  /// is not const, or until a delivery lets a coroutine's call go on that accepts bytes. A flush or sync that waits
+  /// meanwhile waits for the commit, and takes the room if nothing else is left to wait for. Throws
+  /// `std::invalid_argument` if `count` exceeds a block.
   ///
   /// The room is in the buffer that will be written, and what does not fit into the current block begins another one.
   /// Only if the file is direct, and the position is not a multiple of its alignment, what crosses the end of a block
@@ -250,7 +251,7 @@ class writer {
   writer(Queue& queue, const detail::stream_file& its, const writer_options& options)
       : queue_(&queue),
         core_(new core_on_queue(queue, its,
-                                {.start = options.append ? its.facts().size : options.offset,
+                                {.start = options.append ? its.end() : options.offset,
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == retention::until_durable})) {}
 

@@ -574,6 +574,11 @@ owned_task write_once(Writer& sink, const std::string& text) {
 }
 
 template <class Writer>
+owned_task flush_once(Writer& sink) {
+  co_await sink.async_flush();
+}
+
+template <class Writer>
 owned_task sync_once(Writer& sink) {
   co_await sink.async_sync();
 }
@@ -688,6 +693,64 @@ TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][co
         }
       }
     }
+  });
+}
+
+TEST_CASE("a flush and a sync end, though the coroutine that was writing is destroyed", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
+    const int fd = its.open("file");
+    asioq::writer sink{queue, fd, {.max_behind = 64}};
+    const std::string text(300, 'a');
+    sink.write(bytes_of("abc"));
+    {
+      owned_task task = write_once(sink, text);
+      owned_task flush = flush_once(sink);
+      const owned_task sync = sync_once(sink);
+      task.destroy();
+      while (queue.run_one() != 0) {
+      }
+      CHECK(flush.is_done());
+      CHECK(sync.is_done());
+      CHECK(sink.durable_through() == 3);
+    }
+    sink.close();
+    CHECK(text_in(its, "file") == "abc");
+  });
+}
+
+TEST_CASE("a flush that waits ends, though a coroutine has reserved room and left it", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    const int fd = its.open("file");
+    asioq::writer sink{queue, fd, {.max_behind = 64}};
+    for (const bool syncs : {false, true}) {
+      bool has_reserved = false;
+      calling_receiver receiver([&](asioq::asio_request) { has_reserved = sink.reserve(5).size() == 5; });
+      asioq::asio_request request = queue.get();
+      request.prepare_read(fd, 1, 0);
+      queue.submit(std::move(request), receiver);
+      sink.write(bytes_of(std::string(64 + 10, 'x')));
+      syncs ? sink.sync() : sink.flush();
+      CHECK(has_reserved);
+      CHECK(sink.written_through() == sink.position());
+    }
+    sink.close();
+    CHECK(text_in(its, "file") == std::string(148, 'x'));
+  });
+}
+
+TEST_CASE("what has no end is appended to at its own position", "[writer]") {
+  on_every_executor([](const auto& world) {
+    auto queue = world.queue({.buffer_size = 512});
+    const asioq::file null = asioq::file::open_for_writing("/dev/null");
+    asioq::writer sink{queue, null, {.append = true}};
+    CHECK(sink.position() == 0);
+    sink.write(bytes_of("abc"));
+    sink.close();
+    CHECK(sink.written_through() == 3);
   });
 }
 

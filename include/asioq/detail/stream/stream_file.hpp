@@ -84,6 +84,8 @@ class stream_file {
   [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
   /// Facts as they were when the stream was made.
   [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
+  /// Where the file ended then; 0 of what has no offsets.
+  [[nodiscard]] std::uint64_t end() const noexcept { return is_stream() ? 0 : facts_.size; }
   /// What offsets and lengths of transfers must be multiples of; changes to 1 if the page cache is used after all.
   [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }
   /// The most bytes that one transfer can have with this alignment.

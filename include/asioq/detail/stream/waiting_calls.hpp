@@ -9,7 +9,8 @@ namespace asioq::detail {
 // A call of a stream is an object with three members. `goes_on()` does what can be done without waiting, and returns
 // whether the call is at its end; it may throw, and the call is at its end then, too. After it has returned false,
 // `check_that_it_will()` throws if the stream has nothing with the queue that could let it go on. `result()` is what
-// the call returns.
+// the call returns. Where a call of a coroutine may be in the way of another, that has `has_to_go_on()`, for when there
+// is nothing left to wait for.
 
 /// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
 template <class Queue, class Call>
@@ -18,6 +19,7 @@ template <class Queue, class Call>
     if (queue.run_one() != 0) continue;
     // Nothing more will be delivered, so the call can only want a request. This throws if there is none to be had.
     static_cast<void>(queue.get());
+    if constexpr (requires { call.has_to_go_on(); }) call.has_to_go_on();
   } while (!call.goes_on());
 }
 

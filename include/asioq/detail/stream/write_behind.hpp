@@ -103,7 +103,7 @@ class write_behind : public completion {
   void start_flush() {
     check_open();
     drop_reservation();
-    want_flush(position_);
+    want_flush(accepted());
     pump();
     throw_if_failed();
   }
@@ -366,7 +366,7 @@ class write_behind : public completion {
       if (!has_begun_) {
         its_.check_open();
         its_.drop_reservation();
-        target_ = its_.position_;
+        target_ = its_.accepted();
         its_.want_flush(target_);
         has_begun_ = true;
       }
@@ -374,6 +374,7 @@ class write_behind : public completion {
       its_.throw_if_failed_and_settled();
       return its_.error_ == 0 && its_.written_ >= target_;
     }
+    void has_to_go_on() noexcept { its_.drop_reservation(); }
     void check_that_it_will() const { its_.check_that_something_comes(); }
     void result() const noexcept {}
 
@@ -390,7 +391,7 @@ class write_behind : public completion {
       if (!has_begun_) {
         its_.check_open();
         its_.drop_reservation();
-        target_ = its_.position_;
+        target_ = its_.accepted();
         syncs_ = its_.want_sync();
         has_begun_ = true;
       }
@@ -398,6 +399,7 @@ class write_behind : public completion {
       its_.throw_if_failed_and_settled();
       return its_.error_ == 0 && its_.syncs_done_ >= syncs_ && its_.durable_ >= target_;
     }
+    void has_to_go_on() noexcept { its_.drop_reservation(); }
     void check_that_it_will() const { its_.check_that_something_comes(); }
     void result() const noexcept {}
 
@@ -739,6 +741,9 @@ class write_behind : public completion {
 
   // Deciding what is to be done
 
+  /// Behind what stays accepted: the call that has its turn may yet fail.
+  [[nodiscard]] std::uint64_t accepted() const noexcept { return turn_ != nullptr ? turn_start_ : position_; }
+
   void want_flush(std::uint64_t to) noexcept { flush_to_ = std::max(flush_to_, to); }
 
   /// Has all that is accepted be made durable. Returns how many syncs must have succeeded by then.
@@ -747,10 +752,11 @@ class write_behind : public completion {
       fail(lost_);
       return syncs_done_ + 1;
     }
-    if (has_synced_ && durable_ >= position_ && !cut_is_due()) return syncs_done_;
-    if (!sync_is_in_flight_ || sync_target_ < position_) {
+    const std::uint64_t to = accepted();
+    if (has_synced_ && durable_ >= to && !cut_is_due()) return syncs_done_;
+    if (!sync_is_in_flight_ || sync_target_ < to) {
       wants_sync_ = true;
-      sync_to_ = position_;
+      sync_to_ = to;
     }
     return syncs_done_ + 1;
   }
