@@ -396,14 +396,20 @@ class write_behind : public completion {
         has_begun_ = true;
       }
       its_.pump();
+      if (!is_done() && its_.has_forgotten_sync()) {
+        syncs_ = its_.want_sync();
+        its_.pump();
+      }
       its_.throw_if_failed_and_settled();
-      return its_.error_ == 0 && its_.syncs_done_ >= syncs_ && its_.durable_ >= target_;
+      return its_.error_ == 0 && is_done();
     }
     void has_to_go_on() noexcept { its_.drop_reservation(); }
     void check_that_it_will() const { its_.check_that_something_comes(); }
     void result() const noexcept {}
 
    private:
+    [[nodiscard]] bool is_done() const noexcept { return its_.syncs_done_ >= syncs_ && its_.durable_ >= target_; }
+
     write_behind& its_;
     std::uint64_t target_ = 0;
     std::uint64_t syncs_ = 0;
@@ -421,6 +427,10 @@ class write_behind : public completion {
         has_begun_ = true;
       }
       its_.pump();
+      if (its_.keeps_until_durable_ && its_.durable_ < its_.position_ && its_.has_forgotten_sync()) {
+        static_cast<void>(its_.want_sync());
+        its_.pump();
+      }
       if (its_.error_ != 0 && its_.outstanding_ == 0) its_.is_closing_ = false;
       its_.throw_if_failed_and_settled();
       if (its_.error_ != 0 || !its_.is_clean()) return false;
@@ -759,6 +769,11 @@ class write_behind : public completion {
       sync_to_ = to;
     }
     return syncs_done_ + 1;
+  }
+
+  /// A sync has failed and will not be submitted again, but one caller has called `retry` before others were told.
+  [[nodiscard]] bool has_forgotten_sync() const noexcept {
+    return outstanding_ == 0 && error_ == 0 && !is_rewinding_ && !wants_sync_;
   }
 
   void begin_close() noexcept {
