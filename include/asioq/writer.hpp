@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <span>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -72,8 +73,10 @@ struct rescued_part {
 /// The writer reads that first, so the descriptor must be open for reading, too. The writer goes on in a copy of the
 /// unit, and writes the unit again later. A truncate in the order of the queue cuts the zeros off, before each sync and
 /// in `close()`. Until then the file may be too long, by less than the alignment. While a writer is open, nothing else
-/// may write to the unit in which its position is. The writer does not cut a file that something else has made longer.
-/// If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes on through the page cache.
+/// may write to the unit in which its position is. The writer does not cut a file that something else has made longer,
+/// or will by what the queue has yet to do. But no other queue and no other program may make it longer during the cut,
+/// which would remove that again. If the file is `direct_io::preferred` and refuses a direct transfer, the writer goes
+/// on through the page cache.
 ///
 /// **Durable.** A sync is one fdatasync, submitted behind all that was accepted when the program asked for it. At most
 /// one is in flight. All syncs that the program asks for meanwhile become one (group commit), which begins when the
@@ -95,9 +98,9 @@ struct rescued_part {
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
 /// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
 /// call that may wait has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The coroutine
-/// goes on inside a call that delivers, or a call of the writer that waits. It may destroy the writer then. Any number
-/// of coroutines may use a writer, and await it at the same time. What one of them writes in one call stays contiguous.
-/// A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
+/// goes on inside a call that delivers, a call of the writer that can wait, or `commit`. It may destroy the writer then.
+/// Any number of coroutines may use a writer, and await it at the same time. What one of them writes in one call stays
+/// contiguous. A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
 /// does, and waits for it, even inside a delivery. If that fails, or if a failure has not been reported so far, the
@@ -140,7 +143,9 @@ class writer {
   }
 
   /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
-  /// is not const. Throws `std::invalid_argument` if `count` exceeds a block.
+  /// is not const, or until a delivery lets a coroutine's call go on that accepts bytes. A flush or sync that waits
+  /// meanwhile waits for the commit, and takes the room if nothing else is left to wait for. Throws
+  /// `std::invalid_argument` if `count` exceeds a block.
   ///
   /// The room is in the buffer that will be written. If the current block has too little room, the writer begins
   /// another one. In a direct file, if the position is not a multiple of the alignment, the room may be in a buffer of
@@ -148,7 +153,10 @@ class writer {
   [[nodiscard]] std::span<std::byte> reserve(std::size_t count) { return run<core::reserve_call>(count); }
   /// Accepts the first `count` bytes of what was reserved. Does not wait. Throws `std::invalid_argument` if that is
   /// more than was reserved, and accepts nothing if the writer has failed meanwhile.
-  void commit(std::size_t count) { core_->commit(count); }
+  void commit(std::size_t count) {
+    core_->commit(count);
+    if (!core_->calls().empty()) core_->serve();
+  }
   /// Accepts the `data()` of a request, such as a block that `reader::take()` gives, and takes the request. If it
   /// throws, the caller keeps it. An empty handle has no data.
   ///
@@ -221,7 +229,9 @@ class writer {
   /// The core, on a queue of this type.
   class core_on_queue final : public core {
    public:
-    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {}
+    core_on_queue(Queue& queue, const detail::stream_file& its, const settings& how) : core(its, how), queue_(queue) {
+      static_cast<void>(look_at_size());
+    }
 
    private:
     asio_request try_get() override { return queue_.try_get(); }
@@ -232,9 +242,7 @@ class writer {
     [[nodiscard]] bool is_holding_queue() const noexcept override {
       return queue_.options().on_failure == failure_policy::hold;
     }
-    [[nodiscard]] file_facts facts(int fd) const noexcept override {
-      return detail::stream_facts(queue_.get_executor(), fd);
-    }
+    [[nodiscard]] file_facts facts(int fd) const noexcept override { return detail::facts_ahead(queue_, fd); }
     bool report(asio_request& request) override {
       if (!queue_.options().on_lost_failure) return false;
       queue_.options().on_lost_failure(request);
@@ -247,7 +255,7 @@ class writer {
   writer(Queue& queue, const detail::stream_file& its, const writer_options& options)
       : queue_(&queue),
         core_(new core_on_queue(queue, its,
-                                {.start = options.append ? its.facts().size : options.offset,
+                                {.start = options.append ? its.end() : options.offset,
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == retention::until_durable})) {}
 
@@ -262,12 +270,14 @@ class writer {
   /// The blocking form of a call.
   template <class Call, class... Arguments>
   decltype(auto) run(Arguments&&... arguments) {
-    turn_for_others others;  // goes after the call
+    turn_for_others others{core_->calls().empty() ? nullptr : core_};  // goes after the call
     Call call(*core_, std::forward<Arguments>(arguments)...);
     if (!call.goes_on()) {
       others.its = core_;
       detail::wait_for(*queue_, call);
     }
+    // What was reserved would be theirs.
+    if constexpr (std::is_same_v<Call, core::reserve_call>) others.its = nullptr;
     return call.result();
   }
 

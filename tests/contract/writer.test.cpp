@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "catch.hpp"
@@ -25,6 +26,13 @@ std::string text_in(const disk& its, std::string_view name) { return text_of(its
 int times_in_log(const disk& its, std::string_view what) {
   return static_cast<int>(
       std::ranges::count_if(its.log(), [&](const std::string& line) { return line.find(what) != std::string::npos; }));
+}
+
+asioq::asio_request write_back_at(disk_queue& queue, int fd, std::string_view text, std::uint64_t offset) {
+  asioq::asio_request request = queue.get();
+  set_text(request, text);
+  request.prepare_write_back(fd, text.size(), offset);
+  return request;
 }
 
 /// Where the bytes of each write were.
@@ -246,6 +254,59 @@ TEST_CASE("a file that has got longer elsewhere is not cut", "[writer]") {
   first.sync();
   first.close();
   CHECK(text_in(its, "file") == "abc" + std::string(157, '\0') + "def");
+}
+
+TEST_CASE("a file that something in flight makes longer is not cut", "[writer]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    std::string name = "file";
+    const auto contents_after = [&](auto make_longer) {
+      name += '+';
+      asioq::writer sink{queue, its.open(name)};
+      sink.write(bytes_of("abc"));
+      sink.flush();
+      make_longer(its.open(name));  // without waiting for it
+      sink.sync();
+      sink.close();
+      queue.sync();
+      return text_in(its, name);
+    };
+    const std::string x(16, 'x');
+    const std::string end = std::string(157, '\0') + x;
+    CHECK(contents_after([&](int fd) { queue.submit(write_back_at(queue, fd, x, 160)); }) == "abc" + end);
+    CHECK(contents_after([&](int fd) {
+            asioq::asio_request longer = queue.get();
+            longer.prepare_allocate(fd, 16, 160);
+            queue.submit(std::move(longer));
+          }).size() == 176);
+    std::optional<asioq::writer<disk_queue>> second;
+    CHECK(contents_after([&](int fd) {
+            second.emplace(queue, fd, asioq::writer_options{.offset = 160});
+            second->write(bytes_of(x));
+            second->start_flush();
+          }) == "abc" + end);
+    second->close();
+    // Where the end of the file is when it is written to, there are zeros.
+    CHECK(contents_after([&](int) { queue.submit(write_back_at(queue, its.open(name, {.appends = true}), x, 0)); }) ==
+          "abc" + std::string(13, '\0') + x);
+    // What is written to another file does not make it longer.
+    CHECK(contents_after([&](int) { queue.submit(write_back_at(queue, its.open("other"), x, 160)); }) == "abc");
+    while (queue.wait()) {
+    }
+  });
+}
+
+TEST_CASE("what the queue has yet to write behind a writer's bytes is kept", "[writer]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    queue.submit(write_back_at(queue, its.open("file"), std::string(32, 'x'), 0));
+    asioq::writer sink{queue, its.open("file"), {.offset = 20}};
+    sink.write(bytes_of("abc"));
+    sink.close();
+    CHECK(text_in(its, "file") == std::string(20, 'x') + "abc" + std::string(9, 'x'));
+  });
 }
 
 TEST_CASE("writers, readers and requests of the program share a queue", "[writer]") {
@@ -513,6 +574,11 @@ owned_task write_once(Writer& sink, const std::string& text) {
 }
 
 template <class Writer>
+owned_task flush_once(Writer& sink) {
+  co_await sink.async_flush();
+}
+
+template <class Writer>
 owned_task sync_once(Writer& sink) {
   co_await sink.async_sync();
 }
@@ -541,6 +607,56 @@ TEST_CASE("a coroutine that writes while another call does comes after it", "[wr
     CHECK(sink.position() == 10'100);
     sink.close();
     CHECK(contents(file) == first + second);
+  });
+}
+
+TEST_CASE("what was reserved stays so, though a coroutine waits to write", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    const int fd = its.open("file");
+    std::optional<asioq::writer<disk_queue>> sink;
+    sink.emplace(queue, fd, asioq::writer_options{.max_behind = 64});
+    std::optional<owned_task> task;
+    const std::string second(100, 'b');
+    bool goes = false;
+    const auto write = [&]() -> owned_task {
+      co_await sink->async_write(bytes_of(second));
+      if (goes) sink.reset();
+    };
+    calling_receiver receiver([&](asioq::asio_request) { task.emplace(write()); });
+    const auto reserve_meanwhile = [&] {
+      asioq::asio_request request = queue.get();
+      request.prepare_read(fd, 1, 0);
+      queue.submit(std::move(request), receiver);
+      sink->write(bytes_of(std::string(128, 'a')));
+      const std::span<std::byte> room = sink->reserve(10);
+      REQUIRE(task);
+      CHECK_FALSE(task->is_done());
+      CHECK(sink->position() % 128 == 0);
+      std::ranges::fill(room, std::byte{'c'});
+      return room.size();
+    };
+    sink->commit(reserve_meanwhile());
+    while (queue.run_one() != 0) {
+    }
+    CHECK(task->is_done());
+    sink->close();
+    const std::string all = std::string(128, 'a') + std::string(10, 'c') + second;
+    CHECK(text_in(its, "file") == all);
+
+    // The same with a reservation that is given up, and a coroutine that destroys the writer.
+    sink.emplace(queue, fd, asioq::writer_options{.offset = 256, .max_behind = 64});
+    goes = true;
+    task.reset();
+    static_cast<void>(reserve_meanwhile());
+    sink->commit(0);
+    while (queue.run_one() != 0) {
+    }
+    CHECK(task->is_done());
+    CHECK_FALSE(sink);
+    CHECK(queue.allocated_requests() == 0);
+    CHECK(text_in(its, "file") == all + std::string(18, '\0') + std::string(128, 'a') + second);
   });
 }
 
@@ -577,6 +693,64 @@ TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][co
         }
       }
     }
+  });
+}
+
+TEST_CASE("a flush and a sync end, though the coroutine that was writing is destroyed", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
+    const int fd = its.open("file");
+    asioq::writer sink{queue, fd, {.max_behind = 64}};
+    const std::string text(300, 'a');
+    sink.write(bytes_of("abc"));
+    {
+      owned_task task = write_once(sink, text);
+      owned_task flush = flush_once(sink);
+      const owned_task sync = sync_once(sink);
+      task.destroy();
+      while (queue.run_one() != 0) {
+      }
+      CHECK(flush.is_done());
+      CHECK(sync.is_done());
+      CHECK(sink.durable_through() == 3);
+    }
+    sink.close();
+    CHECK(text_in(its, "file") == "abc");
+  });
+}
+
+TEST_CASE("a flush that waits ends, though a coroutine has reserved room and left it", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    const int fd = its.open("file");
+    asioq::writer sink{queue, fd, {.max_behind = 64}};
+    for (const bool syncs : {false, true}) {
+      bool has_reserved = false;
+      calling_receiver receiver([&](asioq::asio_request) { has_reserved = sink.reserve(5).size() == 5; });
+      asioq::asio_request request = queue.get();
+      request.prepare_read(fd, 1, 0);
+      queue.submit(std::move(request), receiver);
+      sink.write(bytes_of(std::string(64 + 10, 'x')));
+      syncs ? sink.sync() : sink.flush();
+      CHECK(has_reserved);
+      CHECK(sink.written_through() == sink.position());
+    }
+    sink.close();
+    CHECK(text_in(its, "file") == std::string(148, 'x'));
+  });
+}
+
+TEST_CASE("what has no end is appended to at its own position", "[writer]") {
+  on_every_executor([](const auto& world) {
+    auto queue = world.queue({.buffer_size = 512});
+    const asioq::file null = asioq::file::open_for_writing("/dev/null");
+    asioq::writer sink{queue, null, {.append = true}};
+    CHECK(sink.position() == 0);
+    sink.write(bytes_of("abc"));
+    sink.close();
+    CHECK(sink.written_through() == 3);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -334,6 +335,7 @@ TEST_CASE("what was cancelled is written after retry()", "[writer][cancel]") {
       queue.cancel();
       try {
         sink.flush();
+        sink.sync();  // a flush need not wait for what the sync says
       } catch (const std::system_error& error) {
         CHECK(error.code() == std::errc::operation_canceled);
         sink.retry();
@@ -458,6 +460,35 @@ TEST_CASE("a coroutine that waits is told, and may retry", "[writer][coroutine]"
       CHECK(text_in(its, "file") == text);
       its.crash();
       CHECK(text_in(its, "file") == text);
+    }
+  });
+}
+
+TEST_CASE("a sync that waits is told, though another coroutine has called retry() before", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    for (const auto [reason, told] : {std::pair{std::errc::io_error, 1}, std::pair{std::errc::invalid_argument, 0}}) {
+      disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0}};
+      disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+      asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+      sink.write(bytes_of(std::string(500, 't')));
+      its.fail_next(asio_op::fdatasync, reason);
+      int failures = 0;
+      const auto sync = [&]() -> owned_task {
+        try {
+          co_await sink.async_sync();
+        } catch (const std::system_error&) {
+          ++failures;
+          sink.retry();
+        }
+      };
+      const owned_task first = sync();
+      const owned_task second = sync();
+      while (queue.run_one() != 0) {
+      }
+      CHECK(first.is_done());
+      CHECK(second.is_done());
+      CHECK(failures == 1 + told);  // what was lost is lost for both; else the second tries again
+      CHECK(sink.written_through() == 500);
     }
   });
 }

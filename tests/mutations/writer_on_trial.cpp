@@ -43,7 +43,7 @@ class trial final : public writer_face {
   trial(queue_of_trial& queue, const asioq::detail::stream_file& its, const asioq::writer_options& options)
       : queue_(queue),
         core_(new core_on_trial(queue, its,
-                                {.start = options.append ? its.facts().size : options.offset,
+                                {.start = options.append ? its.end() : options.offset,
                                  .max_behind = options.max_behind,
                                  .keeps_until_durable = options.keep == asioq::retention::until_durable})) {}
   trial(const trial&) = delete;

@@ -102,7 +102,7 @@ class writer_on_trial final : private queue_of_trial {
   std::size_t run_one() override { return queue_.run_one(); }
   void resume() override { queue_.resume(); }
   void sync_queue() override { queue_.sync(); }
-  asioq::file_facts facts(int fd) noexcept override { return asioq::detail::stream_facts(queue_.get_executor(), fd); }
+  asioq::file_facts facts(int fd) noexcept override { return asioq::detail::facts_ahead(queue_, fd); }
   const asioq::queue_options& options() override { return queue_.options(); }
 
   Queue& queue_;

@@ -207,6 +207,14 @@ class queue_core {
     pool_.free_idle();
   }
 
+  /// Calls `each` for what each request asks for that may not have finished yet.
+  template <class Each>
+  void for_unfinished(Each each) noexcept {
+    const single_user guard(in_use_);
+    harvest();
+    for (const request_record* one = ledger_.oldest_outstanding(); one != nullptr; one = one->next_later) each(*one);
+  }
+
   [[nodiscard]] std::size_t allocated_requests() const noexcept { return pool_.size() - pool_.idle(); }
   [[nodiscard]] std::size_t idle_requests() const noexcept { return pool_.idle(); }
 

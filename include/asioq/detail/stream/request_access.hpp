@@ -28,6 +28,12 @@ struct request_access {
     queue.core_.begin();
   }
 
+  /// Calls `each` for the `request_values` of each request that the queue may not have finished yet.
+  template <class Queue, class Each>
+  static void for_unfinished(Queue& queue, Each each) noexcept {
+    queue.core_.for_unfinished([&each](const request_values& its) { each(its); });
+  }
+
   /// Makes `data()`, `length()` and `offset()` those of a request that has transferred exactly these bytes of its
   /// buffer, at this offset.
   static void narrow(asio_request& request, std::span<std::byte> data, std::uint64_t offset) noexcept {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <asioq/detail/order/file_identity.hpp>
+#include <asioq/detail/request/record.hpp>
+#include <asioq/detail/stream/request_access.hpp>
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/detail/transfer/transfer.hpp>
 #include <asioq/file.hpp>
@@ -12,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <variant>
 
@@ -36,6 +39,35 @@ file_facts stream_facts(const Executor& executor, int fd) noexcept {
   }
 }
 
+/// The same. The size is at least what it will be when the queue has carried out all that it has, through whatever
+/// descriptor.
+template <class Queue>
+file_facts facts_ahead(Queue& queue, int fd) noexcept {
+  std::uint64_t end = 0;   // behind what is written at an offset
+  std::uint64_t more = 0;  // bytes that are written elsewhere, perhaps at the file's end
+  int last_fd = fd;
+  bool is_same = true;
+  bool appends = false;
+  request_access::for_unfinished(queue, [&](const request_values& its) {
+    if (!its.traits().writes) return;
+    if (its.fd != last_fd) {
+      const file_facts facts = stream_facts(queue.get_executor(), its.fd);
+      last_fd = its.fd;
+      appends = facts.appends;
+      is_same = its.fd == fd || may_be_same(facts.identity, stream_facts(queue.get_executor(), fd).identity);
+    }
+    if (!is_same) return;
+    if (its.at_position() || (appends && its.traits().transfers))
+      more += its.length;
+    else
+      end = std::max(end, its.offset + its.length);
+  });
+  // Asked last, so that it has what finishes meanwhile.
+  file_facts facts = stream_facts(queue.get_executor(), fd);
+  if (facts.size != file_facts::unlimited) facts.size = std::max(facts.size, end) + more;
+  return facts;
+}
+
 /// What a stream has to know of its file. Refers to the `file`, if there is one.
 class stream_file {
  public:
@@ -52,6 +84,8 @@ class stream_file {
   [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
   /// Facts as they were when the stream was made.
   [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
+  /// Where the file ended then; 0 of what has no offsets.
+  [[nodiscard]] std::uint64_t end() const noexcept { return is_stream() ? 0 : facts_.size; }
   /// What offsets and lengths of transfers must be multiples of; changes to 1 if the file switches to the page cache.
   [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }
   /// The most bytes that one transfer can have with this alignment.

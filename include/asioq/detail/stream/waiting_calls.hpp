@@ -9,7 +9,8 @@ namespace asioq::detail {
 // A call of a stream is an object with three members. `goes_on()` does what can be done without waiting, and returns
 // whether the call is at its end. If it throws, the call is at its end, too. After `goes_on()` has returned false,
 // `check_that_it_will()` throws if the stream has nothing with the queue that could let the call go on. `result()` is
-// what the call returns.
+// what the call returns. A call that may be in the way of a coroutine's has `has_to_go_on()`, for when there is nothing
+// left to wait for.
 
 /// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
 template <class Queue, class Call>
@@ -18,6 +19,7 @@ template <class Queue, class Call>
     if (queue.run_one() != 0) continue;
     // Nothing more will be delivered, so the call can only be waiting for a request. This throws if there is none.
     static_cast<void>(queue.get());
+    if constexpr (requires { call.has_to_go_on(); }) call.has_to_go_on();
   } while (!call.goes_on());
 }
 

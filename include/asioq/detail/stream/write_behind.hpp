@@ -54,8 +54,9 @@ namespace asioq::detail {
 ///
 /// Padding behind the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The
 /// cut waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
-/// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, something else
-/// has made it longer, and it is not cut.
+/// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, or will be by
+/// what is with the queue, something else has extended it, and it is not cut. If that request then fails, the padding
+/// stays.
 ///
 /// FAILURES
 ///
@@ -101,7 +102,7 @@ class write_behind : public completion {
   void start_flush() {
     check_open();
     drop_reservation();
-    want_flush(position_);
+    want_flush(accepted());
     pump();
     throw_if_failed();
   }
@@ -166,12 +167,14 @@ class write_behind : public completion {
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
   [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
-  /// Lets the waiting calls go on, and resumes the coroutines of those that are at their end.
+  /// Lets the waiting calls go on, and resumes the coroutines of those that are at their end. They may destroy the
+  /// writer, and this with it.
   void serve() noexcept {
     if (is_serving_) return;
     is_serving_ = true;
     calls_.go_on([this] { return is_abandoned_; });
     is_serving_ = false;
+    if (is_abandoned_ && outstanding_ == 0 && !is_in_finished_) delete this;
   }
   [[nodiscard]] waiting_calls& calls() noexcept { return calls_; }
 
@@ -225,6 +228,15 @@ class write_behind : public completion {
   }
   virtual ~write_behind() = default;
 
+  /// Takes notice if the file is longer than this writer has made it, or will be when the queue has done what it has.
+  /// Returns false if the kernel does not say now how long it is.
+  bool look_at_size() noexcept {
+    const file_facts now = facts(file_.fd());
+    if (now.is_stream && !file_.is_stream()) return false;
+    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
+    return true;
+  }
+
   // What it needs of the queue.
   virtual asio_request try_get() = 0;
   virtual void submit(asio_request&& request) = 0;
@@ -233,6 +245,7 @@ class write_behind : public completion {
   virtual void resume_queue() = 0;
   virtual void sync_queue() = 0;
   [[nodiscard]] virtual bool is_holding_queue() const noexcept = 0;
+  /// As `facts_ahead`.
   [[nodiscard]] virtual file_facts facts(int fd) const noexcept = 0;
   /// Returns false if there is no `on_lost_failure`.
   virtual bool report(asio_request& request) = 0;
@@ -355,7 +368,7 @@ class write_behind : public completion {
       if (!has_begun_) {
         its_.check_open();
         its_.drop_reservation();
-        target_ = its_.position_;
+        target_ = its_.accepted();
         its_.want_flush(target_);
         has_begun_ = true;
       }
@@ -363,6 +376,7 @@ class write_behind : public completion {
       its_.throw_if_failed_and_settled();
       return its_.error_ == 0 && its_.written_ >= target_;
     }
+    void has_to_go_on() noexcept { its_.drop_reservation(); }
     void check_that_it_will() const { its_.check_that_something_comes(); }
     void result() const noexcept {}
 
@@ -379,18 +393,25 @@ class write_behind : public completion {
       if (!has_begun_) {
         its_.check_open();
         its_.drop_reservation();
-        target_ = its_.position_;
+        target_ = its_.accepted();
         syncs_ = its_.want_sync();
         has_begun_ = true;
       }
       its_.pump();
+      if (!is_done() && its_.has_forgotten_sync()) {
+        syncs_ = its_.want_sync();
+        its_.pump();
+      }
       its_.throw_if_failed_and_settled();
-      return its_.error_ == 0 && its_.syncs_done_ >= syncs_ && its_.durable_ >= target_;
+      return its_.error_ == 0 && is_done();
     }
+    void has_to_go_on() noexcept { its_.drop_reservation(); }
     void check_that_it_will() const { its_.check_that_something_comes(); }
     void result() const noexcept {}
 
    private:
+    [[nodiscard]] bool is_done() const noexcept { return its_.syncs_done_ >= syncs_ && its_.durable_ >= target_; }
+
     write_behind& its_;
     std::uint64_t target_ = 0;
     std::uint64_t syncs_ = 0;
@@ -408,6 +429,10 @@ class write_behind : public completion {
         has_begun_ = true;
       }
       its_.pump();
+      if (its_.keeps_until_durable_ && its_.durable_ < its_.position_ && its_.has_forgotten_sync()) {
+        static_cast<void>(its_.want_sync());
+        its_.pump();
+      }
       if (its_.error_ != 0 && its_.outstanding_ == 0) its_.is_closing_ = false;
       its_.throw_if_failed_and_settled();
       if (its_.error_ != 0 || !its_.is_clean()) return false;
@@ -729,6 +754,9 @@ class write_behind : public completion {
 
   // Deciding what is to be done
 
+  /// Behind what stays accepted: the call that has its turn may yet fail.
+  [[nodiscard]] std::uint64_t accepted() const noexcept { return turn_ != nullptr ? turn_start_ : position_; }
+
   void want_flush(std::uint64_t to) noexcept { flush_to_ = std::max(flush_to_, to); }
 
   /// Asks for a sync of all that is accepted. Returns how many syncs must have succeeded, at least, before it is
@@ -738,12 +766,18 @@ class write_behind : public completion {
       fail(lost_);
       return syncs_done_ + 1;
     }
-    if (has_synced_ && durable_ >= position_ && !cut_is_due()) return syncs_done_;
-    if (!sync_is_in_flight_ || sync_target_ < position_) {
+    const std::uint64_t to = accepted();
+    if (has_synced_ && durable_ >= to && !cut_is_due()) return syncs_done_;
+    if (!sync_is_in_flight_ || sync_target_ < to) {
       wants_sync_ = true;
-      sync_to_ = position_;
+      sync_to_ = to;
     }
     return syncs_done_ + 1;
+  }
+
+  /// A sync has failed and will not be submitted again, but one caller has called `retry` before others were told.
+  [[nodiscard]] bool has_forgotten_sync() const noexcept {
+    return outstanding_ == 0 && error_ == 0 && !is_rewinding_ && !wants_sync_;
   }
 
   void begin_close() noexcept {
@@ -832,17 +866,11 @@ class write_behind : public completion {
     return true;
   }
 
-  /// Whether the kernel cannot say now how long the file is.
-  [[nodiscard]] bool is_unknown(const file_facts& now) const noexcept { return now.is_stream && !file_.is_stream(); }
-
   /// Whether the file has nothing from `offset` on but what this writer has written. Updates `extent_` if something
   /// else has made the file longer.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
-    const file_facts now = facts(file_.fd());
-    if (is_unknown(now)) return false;  // reading it will tell
-    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
-    return offset >= extent_;
+    return look_at_size() && offset >= extent_;  // otherwise reading it will tell
   }
 
   // Submitting
@@ -938,12 +966,10 @@ class write_behind : public completion {
 
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
-    const file_facts now = facts(file_.fd());
-    if (is_unknown(now)) {  // to cut what others have written would be wrong, to leave the zeros, too
+    if (!look_at_size()) {  // to cut what others have written would be wrong, to leave the zeros, too
       fail(EIO);
       return;
     }
-    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
     if (!cut_is_due()) return;
     asio_request request = get_for_control();
     if (!request) return;
