@@ -696,6 +696,39 @@ TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][co
   });
 }
 
+TEST_CASE("a coroutine that is suspended in a call of a writer may outlive it", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    for (const bool is_delivering : {false, true}) {
+      for (const std::size_t before : {0U, 10U, 100U}) {
+        disk its{{.seed = run_seed(), .sector_size = 16}};
+        disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
+        const int fd = its.open("file");
+        const std::string first(before, 'a');
+        const std::string second(300, 'b');
+        auto sink = std::make_unique<asioq::writer<disk_queue>>(queue, fd, asioq::writer_options{.max_behind = 64});
+        sink->write(bytes_of(first));
+        std::vector<owned_task> tasks;
+        calling_receiver receiver([&](asioq::asio_request) { sink.reset(); });
+        if (is_delivering) queue.submit(read_of(queue, fd, 1, 0), receiver);
+        tasks.push_back(write_once(*sink, second));
+        tasks.push_back(write_once(*sink, second));
+        tasks.push_back(sync_once(*sink));
+        tasks.push_back(flush_once(*sink));
+        if (is_delivering)
+          while (queue.run_one() != 0) {
+          }
+        sink.reset();
+        tasks.clear();
+        while (queue.run_one() != 0) {
+        }
+        CHECK(queue.allocated_requests() == 0);
+        CHECK(text_in(its, "file").starts_with(first));
+        if (!is_delivering) CHECK(text_in(its, "file") == first);
+      }
+    }
+  });
+}
+
 TEST_CASE("a flush and a sync end, though the coroutine that was writing is destroyed", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .sector_size = 16}};

@@ -181,6 +181,7 @@ class write_behind : public completion {
   /// The writer is being destroyed: finishes what was accepted, and deletes this, now or when the last request has come
   /// back.
   void end() noexcept {
+    if (turn_ != nullptr) turn_->abandon();
     if (error_ == 0 && !is_closed_ && !is_clean()) finish_blocking();
     while (outstanding_ != 0 && deliver_one() == delivery::done) {
     }
@@ -269,6 +270,12 @@ class write_behind : public completion {
     accepting_call& operator=(const accepting_call&) = delete;
 
     void check_that_it_will() const { its_.check_that_something_comes(); }
+
+    /// Ends the call, which has its turn: the writer is going, and the call must not touch it afterwards.
+    void abandon() noexcept {
+      its_.roll_back(start_);
+      end_turn();
+    }
 
    protected:
     explicit accepting_call(write_behind& its) noexcept : its_(its) {}
