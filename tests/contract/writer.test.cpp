@@ -709,7 +709,11 @@ TEST_CASE("a coroutine that is suspended in a call of a writer may outlive it", 
         sink->write(bytes_of(first));
         std::vector<owned_task> tasks;
         calling_receiver receiver([&](asioq::asio_request) { sink.reset(); });
-        if (is_delivering) queue.submit(read_of(queue, fd, 1, 0), receiver);
+        if (is_delivering) {
+          asioq::asio_request request = queue.get();
+          request.prepare_read(fd, 1, 0);
+          queue.submit(std::move(request), receiver);
+        }
         tasks.push_back(write_once(*sink, second));
         tasks.push_back(write_once(*sink, second));
         tasks.push_back(sync_once(*sink));

@@ -466,7 +466,7 @@ TEST_CASE("a coroutine that waits is told, and may retry", "[writer][coroutine]"
 
 TEST_CASE("a sync that waits is told, though another coroutine has called retry() before", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
-    for (const auto [reason, told] : {std::pair{std::errc::io_error, 1}, std::pair{std::errc::invalid_argument, 0}}) {
+    for (const auto& [reason, told] : {std::pair{std::errc::io_error, 1}, std::pair{std::errc::invalid_argument, 0}}) {
       disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0}};
       disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
       asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
