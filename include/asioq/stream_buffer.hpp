@@ -36,7 +36,10 @@ class reader_buf final : public std::streambuf {
  protected:
   /// Makes the reader's next block the get area.
   int_type underflow() override {
-    if (gptr() == egptr()) show(source_.next());
+    if (gptr() == egptr()) {
+      show({});  // the call takes the block away, also where it throws
+      show(source_.next());
+    }
     return gptr() == egptr() ? traits_type::eof() : traits_type::to_int_type(*gptr());
   }
 

@@ -163,6 +163,40 @@ TEST_CASE("an error of a reader makes its stream bad, and the stream can go on b
   CHECK_THROWS_AS(in.get(), asioq::read_error);
 }
 
+TEST_CASE("behind an error a stream does not show the block that was before it", "[stream_buffer]") {
+  asioq::testing::simulated_disk disk{{.seed = run_seed()}};
+  const int fd = disk.open("data");
+  asioq::basic_asio_queue<asioq::testing::simulated_disk::executor_type> queue{disk.executor(), {.buffer_size = 512}};
+  const std::string text = pattern(2048);
+  for (std::size_t i = 0; i < text.size(); i += 512) {
+    asioq::asio_request request = queue.get();
+    set_text(request, text.substr(i, 512));
+    request.prepare_write(fd, 512, i);
+    queue.submit(std::move(request));
+    REQUIRE_FALSE(queue.wait().error());
+  }
+  reader source{queue, fd};
+  reader_buf buffer{source};
+  std::istream in{&buffer};
+  for (const bool puts_back : {false, true}) {
+    disk.add({.file = "data", .offset = 512, .length = 1});
+    in.seekg(0);
+    std::string some(512, '\0');
+    CHECK(in.read(some.data(), 512).good());
+    CHECK(in.get() == std::istream::traits_type::eof());
+    CHECK(in.bad());
+    disk.heal();
+    in.clear();
+    CHECK(in.tellg() == 1024);
+    if (puts_back) {
+      CHECK(in.unget().bad());  // the character is not in the block any more
+      in.clear();
+    }
+    in.seekg(600);
+    CHECK(static_cast<char>(in.get()) == text[600]);
+  }
+}
+
 TEST_CASE("operator<< writes a file, also past the page cache", "[stream_buffer]") {
   on_every_executor([](const auto& world) {
     std::optional<descriptor> direct = direct_file();
