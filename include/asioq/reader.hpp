@@ -203,6 +203,7 @@ class reader final : private completion {
     asio_request request;                      // afterwards, as long as there are data
     std::span<std::byte> data;                 // from `begin` on
     int error = 0;                             // why nothing comes behind the data, an errno value
+    std::uint64_t tried = 0;                   // where the error came: of what is behind it, nothing is known
     bool ends_file = false;                    // there was nothing behind the data
     bool was_direct = false;                   // the file was, when the read was submitted
     bool is_in_sequence = false;               // the consumer was to come here next, when it was submitted
@@ -484,6 +485,7 @@ class reader final : private completion {
     block& its = at(count_);
     its.begin = begin;
     its.read_at = begin - begin % alignment;
+    its.tried = begin;
     const std::uint64_t rest = end_ - its.read_at;
     const std::size_t whole = file_.block_size();
     const std::size_t length =
@@ -572,6 +574,10 @@ class reader final : private completion {
       discard_from(0);
       return;
     }
+    if (error != ECANCELED && position_ > front.tried) {
+      discard_from(0);  // after a seek: nothing says yet that it cannot be read from here on
+      return;
+    }
     const bool leaves_out_nothing = error == ECANCELED || file_.is_stream() || position_ >= known_end_;
     const std::uint64_t until = leaves_out_nothing ? position_ : std::min(front.end, known_end_);
     const std::uint64_t place = position_;
@@ -604,6 +610,7 @@ class reader final : private completion {
     its.record = nullptr;
     its.error = request.error().value();
     const std::span<std::byte> all = request.data();
+    its.tried = std::max(its.tried, its.read_at + all.size());
     if (file_.is_stream()) {
       its.data = all;
       its.ends_file = its.error == 0 && all.empty();

@@ -605,6 +605,32 @@ TEST_CASE("a read error comes at its offset, and behind it the reader goes on", 
   });
 }
 
+TEST_CASE("a reader that is sought past a bad place reads what is behind it", "[reader]") {
+  in_every_order([](asioq::execution_order order) {
+    const std::string text = pattern(10'000);
+    disk_with_file its(text, {.seed = run_seed()});
+    its.disk.add({.file = "data", .offset = 1000, .length = 10});
+    for (const std::size_t max_ahead : {0U, 4096U}) {
+      auto queue = its.queue({.buffer_size = 2048, .order = order});
+      reader source{queue, its.fd, {.max_ahead = max_ahead}};
+      SECTION("when it has handed out what is before it") { CHECK(source.next().size() == 1000); }
+      SECTION("when peek has met it") {
+        source.seek(1000);
+        CHECK(error_of([&] { static_cast<void>(source.peek(1)); }).offset() == 1000);
+      }
+      SECTION("while the block is being read") {
+        auto call = source.async_next();
+        static_cast<void>(call.await_ready());
+      }
+      source.seek(1010);
+      CHECK((text_of(source.peek(2048)) == text.substr(1010, 2048)));
+      CHECK((rest_of(source) == text.substr(1010)));
+      source.seek(1005);
+      CHECK(error_of([&] { static_cast<void>(source.next()); }).offset() == 1005);
+    }
+  });
+}
+
 TEST_CASE("where reads of a disk fail, are cut short and interrupted, a reader leaves out what it says", "[reader]") {
   in_every_order([](asioq::execution_order order) {
     const std::string text = pattern(50'000);
