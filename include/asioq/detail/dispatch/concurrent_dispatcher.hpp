@@ -99,9 +99,9 @@ class concurrent_dispatcher final : public task_dispatcher {
       if (!runs_inside_execute) runs_inside_execute = call_for_help(lock, 1);
       if (order_.has_question()) {
         answer(lock);
-      } else if (request_record* const record = order_.next()) {
-        settle(lock);  // what has ended on the way to this one, for which the owner might have to do something
-        carried_out += carry_out(*record, lock);
+      } else if (order_.startable() != 0) {
+        // One at a time: what ends at once is published before the next begins, which may depend on the owner.
+        if (request_record* const record = order_.next_front()) carried_out += carry_out(*record, lock);
       } else {
         break;
       }
@@ -113,7 +113,6 @@ class concurrent_dispatcher final : public task_dispatcher {
       runs_inside_execute = call_for_help(lock, 0);
       if (!needs_task(0)) break;  // else it refuses, or the new task has come and gone
     }
-    settle(lock);
     // The owner must not depend on when the executor runs the other tasks.
     wake_owner_if_alone(lock);
   }
