@@ -98,9 +98,9 @@ struct rescued_part {
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
 /// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
 /// call that may wait has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The coroutine
-/// goes on inside a call that delivers, a call of the writer that can wait, or `commit`. It may destroy the writer then.
-/// Any number of coroutines may use a writer, and await it at the same time. What one of them writes in one call stays
-/// contiguous. A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
+/// goes on inside a call that delivers, a call of the writer that can wait, or `commit`. It may destroy the writer
+/// then. Any number of coroutines may use a writer, and await it at the same time. What one of them writes in one call
+/// stays contiguous. A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
 /// does, and waits for it, even inside a delivery. If that fails, or if a failure has not been reported so far, the
