@@ -28,13 +28,6 @@ int times_in_log(const disk& its, std::string_view what) {
       std::ranges::count_if(its.log(), [&](const std::string& line) { return line.find(what) != std::string::npos; }));
 }
 
-asioq::asio_request write_back_at(disk_queue& queue, int fd, std::string_view text, std::uint64_t offset) {
-  asioq::asio_request request = queue.get();
-  set_text(request, text);
-  request.prepare_write_back(fd, text.size(), offset);
-  return request;
-}
-
 /// Where the bytes of each write were.
 class watching_disk final : public simulated_disk {
  public:
@@ -274,7 +267,7 @@ TEST_CASE("a file that something in flight makes longer is not cut", "[writer]")
     };
     const std::string x(16, 'x');
     const std::string end = std::string(157, '\0') + x;
-    CHECK(contents_after([&](int fd) { queue.submit(write_back_at(queue, fd, x, 160)); }) == "abc" + end);
+    CHECK(contents_after([&](int fd) { queue.submit(write_back_of(queue, fd, x, 160)); }) == "abc" + end);
     CHECK(contents_after([&](int fd) {
             asioq::asio_request longer = queue.get();
             longer.prepare_allocate(fd, 16, 160);
@@ -288,10 +281,10 @@ TEST_CASE("a file that something in flight makes longer is not cut", "[writer]")
           }) == "abc" + end);
     second->close();
     // Where the end of the file is when it is written to, there are zeros.
-    CHECK(contents_after([&](int) { queue.submit(write_back_at(queue, its.open(name, {.appends = true}), x, 0)); }) ==
+    CHECK(contents_after([&](int) { queue.submit(write_back_of(queue, its.open(name, {.appends = true}), x, 0)); }) ==
           "abc" + std::string(13, '\0') + x);
     // What is written to another file does not make it longer.
-    CHECK(contents_after([&](int) { queue.submit(write_back_at(queue, its.open("other"), x, 160)); }) == "abc");
+    CHECK(contents_after([&](int) { queue.submit(write_back_of(queue, its.open("other"), x, 160)); }) == "abc");
     while (queue.wait()) {
     }
   });
@@ -301,7 +294,7 @@ TEST_CASE("what the queue has yet to write behind a writer's bytes is kept", "[w
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};
     disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
-    queue.submit(write_back_at(queue, its.open("file"), std::string(32, 'x'), 0));
+    queue.submit(write_back_of(queue, its.open("file"), std::string(32, 'x'), 0));
     asioq::writer sink{queue, its.open("file"), {.offset = 20}};
     sink.write(bytes_of("abc"));
     sink.close();
@@ -626,9 +619,7 @@ TEST_CASE("what was reserved stays so, though a coroutine waits to write", "[wri
     };
     calling_receiver receiver([&](asioq::asio_request) { task.emplace(write()); });
     const auto reserve_meanwhile = [&] {
-      asioq::asio_request request = queue.get();
-      request.prepare_read(fd, 1, 0);
-      queue.submit(std::move(request), receiver);
+      queue.submit(read_of(queue, fd, 1, 0), receiver);
       sink->write(bytes_of(std::string(128, 'a')));
       const std::span<std::byte> room = sink->reserve(10);
       REQUIRE(task);
@@ -709,11 +700,7 @@ TEST_CASE("a coroutine that is suspended in a call of a writer may outlive it", 
         sink->write(bytes_of(first));
         std::vector<owned_task> tasks;
         calling_receiver receiver([&](asioq::asio_request) { sink.reset(); });
-        if (is_delivering) {
-          asioq::asio_request request = queue.get();
-          request.prepare_read(fd, 1, 0);
-          queue.submit(std::move(request), receiver);
-        }
+        if (is_delivering) queue.submit(read_of(queue, fd, 1, 0), receiver);
         tasks.push_back(write_once(*sink, second));
         tasks.push_back(write_once(*sink, second));
         tasks.push_back(sync_once(*sink));
@@ -766,9 +753,7 @@ TEST_CASE("a flush that waits ends, though a coroutine has reserved room and lef
     for (const bool syncs : {false, true}) {
       bool has_reserved = false;
       calling_receiver receiver([&](asioq::asio_request) { has_reserved = sink.reserve(5).size() == 5; });
-      asioq::asio_request request = queue.get();
-      request.prepare_read(fd, 1, 0);
-      queue.submit(std::move(request), receiver);
+      queue.submit(read_of(queue, fd, 1, 0), receiver);
       sink.write(bytes_of(std::string(64 + 10, 'x')));
       syncs ? sink.sync() : sink.flush();
       CHECK(has_reserved);

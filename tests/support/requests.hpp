@@ -42,20 +42,31 @@ asioq::asio_request write_of(Queue& queue, const descriptor& file, std::string_v
 }
 
 template <class Queue>
-asioq::asio_request write_back_of(Queue& queue, const descriptor& file, std::string_view text,
+asioq::asio_request write_back_of(Queue& queue, int fd, std::string_view text,
                                   std::uint64_t offset = asioq::current_position) {
   asioq::asio_request request = queue.get();
   set_text(request, text);
-  request.prepare_write_back(file.get(), text.size(), offset);
+  request.prepare_write_back(fd, text.size(), offset);
+  return request;
+}
+
+template <class Queue>
+asioq::asio_request write_back_of(Queue& queue, const descriptor& file, std::string_view text,
+                                  std::uint64_t offset = asioq::current_position) {
+  return write_back_of(queue, file.get(), text, offset);
+}
+
+template <class Queue>
+asioq::asio_request read_of(Queue& queue, int fd, std::size_t length, std::uint64_t offset = asioq::current_position) {
+  asioq::asio_request request = queue.get();
+  request.prepare_read(fd, length, offset);
   return request;
 }
 
 template <class Queue>
 asioq::asio_request read_of(Queue& queue, const descriptor& file, std::size_t length,
                             std::uint64_t offset = asioq::current_position) {
-  asioq::asio_request request = queue.get();
-  request.prepare_read(file.get(), length, offset);
-  return request;
+  return read_of(queue, file.get(), length, offset);
 }
 
 template <class Queue>

@@ -31,7 +31,7 @@ struct request_access {
   /// Calls `each` for the `request_values` of each request that the queue may not have finished yet.
   template <class Queue, class Each>
   static void for_unfinished(Queue& queue, Each each) noexcept {
-    queue.core_.for_unfinished([&each](const request_values& its) { each(its); });
+    queue.core_.for_unfinished(each);
   }
 
   /// Makes `data()`, `length()` and `offset()` those of a request that has transferred exactly these bytes of its

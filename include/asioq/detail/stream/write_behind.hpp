@@ -165,7 +165,6 @@ class write_behind : public completion {
   /// How many parts `hand_out` has at most.
   [[nodiscard]] std::size_t parts() const noexcept { return blocks_.size() + (has_current_ ? 1 : 0); }
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
-  [[nodiscard]] bool is_closed() const noexcept { return is_closed_; }
 
   /// Lets the waiting calls go on, and resumes the coroutines of those that are at their end. They may destroy the
   /// writer, and this with it.
@@ -273,17 +272,16 @@ class write_behind : public completion {
 
     void check_that_it_will() const { its_.check_that_something_comes(); }
 
-    /// Ends the call, which has its turn: the writer is going, and the call must not touch it afterwards.
+    /// Ends the call, which has its turn and has not accepted everything. It does not touch the writer afterwards.
     void abandon() noexcept {
-      its_.roll_back(start_);
+      its_.roll_back(its_.turn_start_);
       end_turn();
     }
 
    protected:
     explicit accepting_call(write_behind& its) noexcept : its_(its) {}
     ~accepting_call() {
-      if (has_turn_) its_.roll_back(start_);
-      end_turn();
+      if (has_turn_) abandon();
     }
 
     /// Whether it is this call's turn.
@@ -294,7 +292,6 @@ class write_behind : public completion {
         its_.drop_reservation();
         its_.turn_ = this;
         has_turn_ = true;
-        start_ = its_.position_;
         its_.begin_turn();
       }
       return true;
@@ -312,7 +309,6 @@ class write_behind : public completion {
 
    private:
     bool has_turn_ = false;
-    std::uint64_t start_ = 0;
   };
 
   class write_call final : public accepting_call {
