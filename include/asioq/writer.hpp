@@ -6,6 +6,7 @@
 #include <asioq/detail/stream/stream_file.hpp>
 #include <asioq/detail/stream/waiting_calls.hpp>
 #include <asioq/detail/stream/write_behind.hpp>
+#include <asioq/detail/stream/write_calls.hpp>
 #include <asioq/file.hpp>
 #include <asioq/file_facts.hpp>
 #include <asioq/options.hpp>
@@ -38,7 +39,8 @@ struct writer_options {
   /// Whether to begin at the current end of the file; `offset` is ignored then.
   bool append = false;
   /// How many bytes may be accepted and not yet written (or durable, if they are kept until then), besides the block
-  /// that is being filled. Rounded down to whole blocks, but at least one. > 0.
+  /// that is being filled. Rounded down to whole blocks, but at least one. > 0. Counted in blocks: one that a flush or
+  /// sync has ended early counts as a whole one.
   std::size_t max_behind = std::size_t{2} << 20U;
   /// See `retention`.
   retention keep = retention::until_written;
@@ -99,8 +101,9 @@ struct rescued_part {
 /// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
 /// call that may wait has an awaitable twin, to be awaited at once: `co_await sink.async_write(bytes)`. The coroutine
 /// goes on inside a call that delivers, a call of the writer that can wait, or `commit`. It may destroy the writer
-/// then. Any number of coroutines may use a writer, and await it at the same time. What one of them writes in one call
-/// stays contiguous. A suspended coroutine may be destroyed; the bytes of its call are not accepted then.
+/// then, unless that is a call of the writer that blocks. Any number of coroutines may use a writer, and await it at
+/// the same time. What one of them writes in one call stays contiguous. A suspended coroutine may be destroyed; the
+/// bytes of its call are not accepted then.
 ///
 /// **Lifetime.** The queue and the file must outlive the writer. The destructor writes what was accepted as `close()`
 /// does, and waits for it, even inside a delivery. If that fails, or if a failure has not been reported so far, the
@@ -144,8 +147,8 @@ class writer {
 
   /// Room for `count` bytes at the position, to be filled and committed; valid until the next call of the writer that
   /// is not const, or until a delivery lets a coroutine's call go on that accepts bytes. A flush or sync that waits
-  /// meanwhile waits for the commit, and takes the room if nothing else is left to wait for. Throws
-  /// `std::invalid_argument` if `count` exceeds a block.
+  /// meanwhile waits for the commit. One that blocks takes the room if nothing else is left to wait for; one that is
+  /// awaited leaves it until the writer's next call. Throws `std::invalid_argument` if `count` exceeds a block.
   ///
   /// The room is in the buffer that will be written. If the current block has too little room, the writer begins
   /// another one. In a direct file, if the position is not a multiple of the alignment, the room may be in a buffer of
@@ -199,18 +202,10 @@ class writer {
   void retry() { core_->retry(); }
 
   /// Hands out all that is not written (or not durable, with `retention::until_durable`), for another file, in order
-  /// and without gaps. Waits until the queue has none of the writer's requests. The writer is closed then, and does not
-  /// cut its file. Allocates the vector.
-  [[nodiscard]] std::vector<rescued_part> rescue() {
-    while (core_->is_with_queue() && queue_->run_one() != 0) {
-    }
-    std::vector<rescued_part> parts;
-    parts.reserve(core_->parts());
-    core_->hand_out([&](std::uint64_t offset, std::span<const std::byte> bytes, asio_request&& request) {
-      parts.push_back({offset, bytes, std::move(request)});
-    });
-    return parts;
-  }
+  /// and without gaps. Waits until the queue has none of the writer's requests. The writer is closed then, and neither
+  /// cuts nor syncs its file: that has everything before the first part, not durable with `retention::until_written`,
+  /// and may have some of the rest. Allocates the vector.
+  [[nodiscard]] std::vector<rescued_part> rescue() { return run<rescue_call>(); }
 
   /// `co_await` does what `write` does. The bytes must stay valid until it has returned.
   [[nodiscard]] auto async_write(std::span<const std::byte> bytes) { return awaitable<core::write_call>(bytes); }
@@ -224,8 +219,29 @@ class writer {
   [[nodiscard]] auto async_sync() { return awaitable<core::sync_call>(); }
   /// `co_await` does what `close` does.
   [[nodiscard]] auto async_close() { return awaitable<core::close_call>(); }
+  /// `co_await` gives what `rescue` returns.
+  [[nodiscard]] auto async_rescue() { return awaitable<rescue_call>(); }
 
  private:
+  /// See waiting_calls.hpp.
+  class rescue_call {
+   public:
+    explicit rescue_call(core& its) noexcept : its_(its) {}
+    [[nodiscard]] bool goes_on() const noexcept { return !its_.is_with_queue(); }
+    void check_that_it_will() const noexcept {}
+    [[nodiscard]] std::vector<rescued_part> result() {
+      std::vector<rescued_part> parts;
+      parts.reserve(its_.parts());
+      its_.hand_out([&](std::uint64_t offset, std::span<const std::byte> bytes, asio_request&& request) {
+        parts.push_back({offset, bytes, std::move(request)});
+      });
+      return parts;
+    }
+
+   private:
+    core& its_;
+  };
+
   /// The core, on a queue of this type.
   class core_on_queue final : public core {
    public:

@@ -464,6 +464,19 @@ TEST_CASE("a coroutine that waits is told, and may retry", "[writer][coroutine]"
   });
 }
 
+namespace {
+
+owned_task sync_or_retry(asioq::writer<disk_queue>& sink, int& failures) {
+  try {
+    co_await sink.async_sync();
+  } catch (const std::system_error&) {
+    ++failures;
+    sink.retry();
+  }
+}
+
+}  // namespace
+
 TEST_CASE("a sync that waits is told, though another coroutine has called retry() before", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     for (const auto& [reason, told] : {std::pair{std::errc::io_error, 1}, std::pair{std::errc::invalid_argument, 0}}) {
@@ -473,16 +486,8 @@ TEST_CASE("a sync that waits is told, though another coroutine has called retry(
       sink.write(bytes_of(std::string(500, 't')));
       its.fail_next(asio_op::fdatasync, reason);
       int failures = 0;
-      const auto sync = [&]() -> owned_task {
-        try {
-          co_await sink.async_sync();
-        } catch (const std::system_error&) {
-          ++failures;
-          sink.retry();
-        }
-      };
-      const owned_task first = sync();
-      const owned_task second = sync();
+      const owned_task first = sync_or_retry(sink, failures);
+      const owned_task second = sync_or_retry(sink, failures);
       while (queue.run_one() != 0) {
       }
       CHECK(first.is_done());
@@ -491,6 +496,113 @@ TEST_CASE("a sync that waits is told, though another coroutine has called retry(
       CHECK(sink.written_through() == 500);
     }
   });
+}
+
+TEST_CASE("a close that waits syncs, though another coroutine has called retry() before", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    asioq::writer sink{queue, its.open("file"), {.keep = retention::until_durable}};
+    sink.write(bytes_of(std::string(500, 't')));
+    its.fail_next(asio_op::fdatasync, std::errc::invalid_argument);
+    int failures = 0;
+    const auto close = [&]() -> owned_task { co_await sink.async_close(); };
+    const owned_task first = sync_or_retry(sink, failures);
+    const owned_task second = close();
+    while (queue.run_one() != 0) {
+    }
+    second.rethrow();
+    CHECK((first.is_done() && second.is_done()));
+    CHECK(failures == 1);
+    CHECK(sink.durable_through() == 500);
+  });
+}
+
+TEST_CASE("coroutines that wait go on when rescue() has closed the writer", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+    std::error_code told;
+    const auto wait_for = [&](auto awaitable) -> owned_task {
+      try {
+        co_await awaitable();
+      } catch (const std::system_error& error) {
+        told = error.code();
+      }
+    };
+    sink.write(bytes_of(std::string(100, 't')));
+    const owned_task flush = wait_for([&] { return sink.async_flush(); });
+    CHECK(sink.reserve(8).size() == 8);
+    while (queue.run_one() != 0) {
+    }
+    CHECK_FALSE(flush.is_done());  // it waits for the commit, and nothing is in flight
+    const std::vector<asioq::rescued_part> parts = sink.rescue();
+    CHECK(flush.is_done());
+    CHECK(told == std::errc::operation_not_permitted);
+    REQUIRE(parts.size() == 1);
+    CHECK(parts[0].offset == 64);
+    CHECK(text_of(parts[0].bytes) == std::string(36, 't'));
+  });
+}
+
+TEST_CASE("what is rescued can be awaited", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    const int second = its.open("second");
+    asioq::writer sink{queue, its.open("first"), {.max_behind = 256}};
+    its.fail_next(asio_op::write, std::errc::no_space_on_device, 1);
+    const std::string text(500, 't');
+    const auto run = [&]() -> owned_task {
+      bool has_failed = false;
+      try {
+        co_await sink.async_write(bytes_of(text));
+        co_await sink.async_flush();
+      } catch (const std::system_error&) {
+        has_failed = true;
+      }
+      CHECK(has_failed);
+      const std::uint64_t accepted = sink.position();
+      asioq::writer other{queue, second};
+      for (const asioq::rescued_part& part : co_await sink.async_rescue()) co_await other.async_write(part.bytes);
+      CHECK(other.position() == accepted - sink.written_through());
+      co_await other.async_close();
+    };
+    const owned_task task = run();
+    while (queue.run_one() != 0) {
+    }
+    task.rethrow();
+    CHECK(task.is_done());
+    CHECK(text_in(its, "second") == text.substr(0, sink.position() - sink.written_through()));
+  });
+}
+
+TEST_CASE("what a writer throws names what has failed, the place and the file", "[writer]") {
+  for (const auto& [op, says] : {std::pair{asio_op::write, "write of 64 bytes at offset 64 of descriptor "},
+                                 std::pair{asio_op::truncate, "truncate of descriptor "},
+                                 std::pair{asio_op::fdatasync, "fdatasync of descriptor "},
+                                 std::pair{asio_op::read, "read of 16 bytes at offset 0 of descriptor "}}) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0, .direct_alignment = 16}};
+    const int fd = its.open("file");
+    disk_queue queue{its.executor(), {.buffer_size = 64}};
+    asioq::writer before{queue, fd};
+    before.write(bytes_of("0123456789abcdef"));
+    before.close();
+    asioq::writer sink{queue, fd, {.offset = op == asio_op::read ? 1U : 0U}};
+    its.fail_next(op, std::errc::io_error, op == asio_op::write ? 1 : 0);
+    sink.write(bytes_of(std::string(200, 't')));
+    std::string told;
+    try {
+      sink.sync();
+    } catch (const std::system_error& error) {
+      told = error.what();
+    }
+    INFO(told);
+    CHECK(told.starts_with(std::string("asioq: ") + says + std::to_string(fd) + ": "));
+    sink.retry();
+    sink.close();
+  }
 }
 
 TEST_CASE("a destroyed writer whose data fail later is reported inside a delivery", "[writer][lost]") {

@@ -2,6 +2,7 @@
 #include "writer_on_trial.hpp"
 
 #include <asioq/detail/stream/write_behind.hpp>
+#include <asioq/detail/stream/write_calls.hpp>
 
 namespace asioq_test {
 

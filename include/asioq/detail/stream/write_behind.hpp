@@ -8,6 +8,7 @@
 #include <asioq/detail/stream/request_access.hpp>
 #include <asioq/detail/stream/stream_file.hpp>
 #include <asioq/detail/stream/waiting_calls.hpp>
+#include <asioq/detail/stream/write_blocks.hpp>
 #include <asioq/detail/support/refuse.hpp>
 #include <asioq/error.hpp>
 #include <asioq/file_facts.hpp>
@@ -34,23 +35,10 @@ namespace asioq::detail {
 
 /// The write-behind of a writer: everything but the type of its queue.
 ///
-/// WHERE THE BYTES ARE
+/// The bytes are in `write_blocks`. `pump` decides what is submitted next, and never blocks. It is called after every
+/// change that may matter to that.
 ///
-/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and behind them `current_`, which is
-///   being filled. The blocks of `blocks_` are of three kinds, in this order: [0, returned_)           were submitted
-///   and have come back, [returned_, submitted_)  are with the queue, [submitted_, size)       have yet to be
-///   submitted. Requests come back in the order of their submission, so the answer to a write always concerns block
-///   `returned_`. The first block leaves once it is written (or durable, with `keeps_until_durable_`). So after a
-///   failure everything that is not written is still here, in order.
-///
-/// `pump` decides what is submitted next, and never blocks. It is called after every change that may matter to that.
-///
-/// DIRECT FILES
-///
-/// Where the alignment is more than 1, each transfer begins and ends at a multiple of it. A unit that is not full is
-/// *padded*: with zeros behind the file's end, otherwise with what the file has there, which has to be read first. The
-/// next block begins with a copy of such a unit (`edge_`) and writes it again. The queue keeps the two in order, since
-/// they overlap.
+/// PADDING
 ///
 /// Padding behind the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The
 /// cut waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
@@ -65,7 +53,7 @@ namespace asioq::detail {
 /// were written: blocks overlap, so that writing only some of them again would leave older bytes. If a sync has failed,
 /// the kernel may have dropped what it had. Then all that is not durable counts as not written. If the writer no longer
 /// has that, no further sync of it succeeds.
-class write_behind : public completion {
+class write_behind : public completion, private write_blocks {
  public:
   struct settings {
     std::uint64_t start;
@@ -144,22 +132,10 @@ class write_behind : public completion {
   /// closed then.
   template <class Take>
   void hand_out(Take take) {
-    std::uint64_t place = keeps_until_durable_ ? durable_ : written_;
-    const auto hand_out_one = [&](write_block& its) {
-      const std::uint64_t begin = std::max(place, its.begin);
-      if (its.is_dropped || begin >= its.end) return;
-      place = its.end;
-      take(begin, std::span<std::byte>(its.at(begin), static_cast<std::size_t>(its.end - begin)),
-           std::move(its.request));
-    };
+    if (turn_ != nullptr) turn_->abandon();
     is_closing_ = is_closed_ = true;
-    while (!blocks_.empty()) {
-      write_block its = blocks_.pop_front();
-      hand_out_one(its);
-    }
-    if (has_current_) hand_out_one(current_);
+    hand_out_blocks(take);
     release();
-    returned_ = submitted_ = 0;
     is_told_ = true;
   }
   /// How many parts `hand_out` has at most.
@@ -209,13 +185,8 @@ class write_behind : public completion {
  protected:
   /// Throws `std::invalid_argument` for settings that make no sense.
   write_behind(const stream_file& its_file, const settings& its)
-      : file_(its_file),
-        keeps_until_durable_(its.keeps_until_durable),
+      : write_blocks(its_file, its.start, its.keeps_until_durable),
         exceptions_before_(std::uncaught_exceptions()),
-        position_(its.start),
-        written_(its.start),
-        durable_(its.start),
-        submitted_end_(its.start),
         extent_(file_.facts().size),
         flush_to_(its.start) {
     if (its.max_behind == 0) refuse("asioq: max_behind is 0");
@@ -224,9 +195,6 @@ class write_behind : public completion {
     block_size_ = std::min(file_.block_size(), std::max(unit, its.max_behind - its.max_behind % unit));
     max_blocks_ = std::max<std::size_t>(its.max_behind / block_size_, 1);
     most_in_flight_ = file_.is_stream() ? 1 : max_blocks_;
-    if (unit > 1) {
-      for (unit_image* image : {&edge_, &old_, &mark_}) image->bytes.resize(unit);
-    }
   }
   virtual ~write_behind() = default;
 
@@ -252,17 +220,7 @@ class write_behind : public completion {
   /// Returns false if there is no `on_lost_failure`.
   virtual bool report(asio_request& request) = 0;
 
- private:
-  /// The beginning of a unit of a direct file, or all of it.
-  struct unit_image {
-    std::vector<std::byte> bytes;
-    std::uint64_t base = 0;
-    std::size_t known = 0;  // bytes
-  };
-
  public:
-  // The calls that may have to wait: see waiting_calls.hpp.
-
   /// A call that accepts bytes. One call at a time has its turn. If it ends before it has accepted everything, it has
   /// accepted nothing.
   class accepting_call {
@@ -302,7 +260,9 @@ class write_behind : public completion {
       return true;
     }
     void end_turn() noexcept {
-      if (std::exchange(has_turn_, false)) its_.turn_ = nullptr;
+      if (!std::exchange(has_turn_, false)) return;
+      its_.turn_ = nullptr;
+      its_.mark_is_due_ = false;
     }
 
     write_behind& its_;
@@ -311,147 +271,14 @@ class write_behind : public completion {
     bool has_turn_ = false;
   };
 
-  class write_call final : public accepting_call {
-   public:
-    write_call(write_behind& its, std::span<const std::byte> bytes) noexcept : accepting_call(its), rest_(bytes) {}
-    bool goes_on() {
-      if (!begins()) return false;
-      if (!its_.accept(rest_)) return false;
-      return ends();
-    }
-    void result() const noexcept {}
-
-   private:
-    std::span<const std::byte> rest_;
-  };
-
-  class put_call final : public accepting_call {
-   public:
-    put_call(write_behind& its, asio_request& block) : accepting_call(its), block_(block) {
-      if (block) rest_ = block.data();
-    }
-    bool goes_on() {
-      if (!begins()) return false;
-      if (!rest_.empty()) {
-        if (!has_begun_) is_copied_ = !its_.may_adopt(block_);
-        has_begun_ = true;
-        if (is_copied_ ? !its_.accept(rest_) : !its_.adopt(block_)) return false;
-      }
-      block_ = {};
-      return ends();
-    }
-    void result() const noexcept {}
-
-   private:
-    asio_request& block_;
-    std::span<const std::byte> rest_;
-    bool has_begun_ = false;
-    bool is_copied_ = false;
-  };
-
-  class reserve_call final : public accepting_call {
-   public:
-    reserve_call(write_behind& its, std::size_t count) : accepting_call(its), count_(count) {
-      if (count > its.file_.block_size()) refuse("asioq: reserve: more than a block");
-    }
-    bool goes_on() {
-      if (!begins()) return false;
-      if (!its_.reserve(count_, room_)) return false;
-      return ends();
-    }
-    [[nodiscard]] std::span<std::byte> result() const noexcept { return room_; }
-
-   private:
-    std::size_t count_;
-    std::span<std::byte> room_;
-  };
-
-  class flush_call final {
-   public:
-    explicit flush_call(write_behind& its) noexcept : its_(its) {}
-    bool goes_on() {
-      if (!has_begun_) {
-        its_.check_open();
-        its_.drop_reservation();
-        target_ = its_.accepted();
-        its_.want_flush(target_);
-        has_begun_ = true;
-      }
-      its_.pump();
-      its_.throw_if_failed_and_settled();
-      return its_.error_ == 0 && its_.written_ >= target_;
-    }
-    void has_to_go_on() noexcept { its_.drop_reservation(); }
-    void check_that_it_will() const { its_.check_that_something_comes(); }
-    void result() const noexcept {}
-
-   private:
-    write_behind& its_;
-    std::uint64_t target_ = 0;
-    bool has_begun_ = false;
-  };
-
-  class sync_call final {
-   public:
-    explicit sync_call(write_behind& its) noexcept : its_(its) {}
-    bool goes_on() {
-      if (!has_begun_) {
-        its_.check_open();
-        its_.drop_reservation();
-        target_ = its_.accepted();
-        syncs_ = its_.want_sync();
-        has_begun_ = true;
-      }
-      its_.pump();
-      if (!is_done() && its_.has_forgotten_sync()) {
-        syncs_ = its_.want_sync();
-        its_.pump();
-      }
-      its_.throw_if_failed_and_settled();
-      return its_.error_ == 0 && is_done();
-    }
-    void has_to_go_on() noexcept { its_.drop_reservation(); }
-    void check_that_it_will() const { its_.check_that_something_comes(); }
-    void result() const noexcept {}
-
-   private:
-    [[nodiscard]] bool is_done() const noexcept { return its_.syncs_done_ >= syncs_ && its_.durable_ >= target_; }
-
-    write_behind& its_;
-    std::uint64_t target_ = 0;
-    std::uint64_t syncs_ = 0;
-    bool has_begun_ = false;
-  };
-
-  class close_call final {
-   public:
-    explicit close_call(write_behind& its) noexcept : its_(its) {}
-    bool goes_on() {
-      if (its_.is_closed_) return true;
-      if (!has_begun_) {
-        its_.check_open();
-        its_.begin_close();
-        has_begun_ = true;
-      }
-      its_.pump();
-      if (its_.keeps_until_durable_ && its_.durable_ < its_.position_ && its_.has_forgotten_sync()) {
-        static_cast<void>(its_.want_sync());
-        its_.pump();
-      }
-      if (its_.error_ != 0 && its_.outstanding_ == 0) its_.is_closing_ = false;
-      its_.throw_if_failed_and_settled();
-      if (its_.error_ != 0 || !its_.is_clean()) return false;
-      its_.is_closed_ = true;
-      its_.release();
-      return true;
-    }
-    void check_that_it_will() const { its_.check_that_something_comes(); }
-    void result() const noexcept {}
-
-   private:
-    write_behind& its_;
-    bool has_begun_ = false;
-  };
+  // The calls: see write_calls.hpp.
+  class write_call;
+  class put_call;
+  class reserve_call;
+  class settling_call;
+  class flush_call;
+  class sync_call;
+  class close_call;
 
  private:
   // Errors
@@ -475,7 +302,9 @@ class write_behind : public completion {
       throw_error();
   }
   [[noreturn, gnu::cold, gnu::noinline]] void throw_error() {
-    const std::system_error error({error_, std::system_category()}, "asioq: writing " + file_.name());
+    std::string what = failed_op_ == asio_op::free ? "writing" : traits_of(failed_op_).name;
+    if (failed_length_ != 0) what += " of " + name_of_place(failed_length_, failed_offset_);
+    const std::system_error error({error_, std::system_category()}, "asioq: " + what + " of " + file_.name());
     is_told_ = true;
     throw std::system_error(error);
   }
@@ -484,10 +313,14 @@ class write_behind : public completion {
       refuse(std::errc::not_enough_memory, "asioq: all max_requests requests are in use");
   }
 
-  void fail(int error) noexcept {
+  /// `its` is the request that has failed, if it is one.
+  void fail(int error, const asio_request* its = nullptr) noexcept {
     if (error_ != 0) return;
     error_ = error;
     is_told_ = false;
+    failed_op_ = its != nullptr ? its->op() : asio_op::free;
+    failed_offset_ = its != nullptr ? its->offset() : 0;
+    failed_length_ = its != nullptr ? its->length() : 0;
   }
   void fail_by_exception() noexcept {
     try {
@@ -501,23 +334,7 @@ class write_behind : public completion {
     }
   }
 
-  // Units of direct transfers
-
-  [[nodiscard]] bool is_direct() const noexcept { return file_.alignment() > 1; }
-  [[nodiscard]] std::uint64_t unit_of(std::uint64_t offset) const noexcept {
-    return offset - offset % file_.alignment();
-  }
-  [[nodiscard]] std::uint64_t end_of_unit(std::uint64_t offset) const noexcept {
-    return unit_of(offset + file_.alignment() - 1);
-  }
-
   // Accepting
-
-  void begin_turn() noexcept {
-    turn_start_ = position_;
-    mark_is_due_ = is_direct();
-    mark_.known = 0;
-  }
 
   /// Takes a request for data. Returns false if none is available now.
   bool get_for_data(asio_request& request) {
@@ -546,70 +363,6 @@ class write_behind : public completion {
     const std::size_t capacity = block_size_ - from;
     if (capacity >= least + static_cast<std::size_t>(position_ - current_.base)) current_.capacity = capacity;
     return true;
-  }
-
-  void begin_block_in(asio_request&& request, std::byte* bytes, std::size_t most) noexcept {
-    const std::uint64_t base = unit_of(position_);
-    current_ = {};
-    current_.request = std::move(request);
-    current_.bytes = bytes;
-    current_.capacity = current_.most = most;
-    current_.base = base;
-    current_.begin = current_.end = current_.sent = position_;
-    has_current_ = true;
-    if (base != position_) copy_beginning();
-  }
-
-  /// Copies into the current block the part of its first unit that is before the position.
-  void copy_beginning() noexcept {
-    const std::uint64_t base = current_.base;
-    const auto part = static_cast<std::size_t>(position_ - base);
-    if (edge_.base == base && edge_.known >= part) {
-      std::memcpy(current_.bytes, edge_.bytes.data(), part);
-      return;
-    }
-    // The block before this one may still be here, with bytes that the file does not have yet.
-    current_.missing = position_;
-    for (std::size_t i = blocks_.size(); i-- > 0;) {
-      const write_block& before = blocks_[i];
-      if (before.is_dropped) continue;
-      if (before.end != position_ || before.base > base) return;
-      std::memcpy(current_.bytes, before.at(base), part);
-      current_.missing = before.missing > base ? before.missing : 0;
-      return;
-    }
-  }
-
-  void accept_in_current(std::size_t count) noexcept {
-    current_.end += count;
-    position_ += count;
-  }
-
-  [[nodiscard]] bool current_is_full() const noexcept { return has_current_ && current_.room() == 0; }
-  [[nodiscard]] bool current_is_clean() const noexcept { return !has_current_ || current_.sent == current_.end; }
-
-  void push_current() noexcept {
-    if (turn_ != nullptr && std::exchange(mark_is_due_, false)) save(mark_, current_, turn_start_);
-    has_current_ = false;
-    if (current_.begin == current_.end) {
-      current_.request = {};
-      return;
-    }
-    blocks_.push_back(std::move(current_));
-    if (blocks_.back().sent != blocks_.back().end) return;
-    // It had come back, like all before it, and has received no bytes since.
-    blocks_.back().is_written = true;
-    ++returned_;
-    ++submitted_;
-    let_go();
-  }
-
-  /// Keeps what a block has of the unit that contains `end`, up to `end`.
-  void save(unit_image& image, const write_block& block, std::uint64_t end) const noexcept {
-    image.base = unit_of(end);
-    image.known = static_cast<std::size_t>(end - image.base);
-    if (end < block.begin || end > block.end || block.missing > image.base) image.known = 0;
-    if (image.known != 0) std::memcpy(image.bytes.data(), block.at(image.base), image.known);
   }
 
   /// Moves the current block behind the others. Returns false if it has to wait.
@@ -727,34 +480,9 @@ class write_behind : public completion {
   /// Undoes the acceptance of everything from `to` on.
   void roll_back(std::uint64_t to) noexcept {
     if (position_ == to) return;
-    position_ = to;
-    if (has_current_ && current_.begin >= to) {
-      has_current_ = false;
-      current_.request = {};
-    } else if (has_current_) {
-      cut_back(current_, to);
-    }
-    for (std::size_t i = blocks_.size(); i-- > 0;) {
-      write_block& its = blocks_[i];
-      if (its.end <= to) break;
-      if (its.begin < to) {
-        cut_back(its, to);
-      } else if (i >= submitted_) {
-        blocks_.pop_back();
-      } else {
-        its.is_dropped = true;
-      }
-    }
-    for (std::uint64_t* its : {&written_, &durable_, &submitted_end_, &flush_to_, &sync_to_, &sync_target_})
-      *its = std::min(*its, to);
-    if (!has_current_ && !mark_is_due_) std::swap(edge_, mark_);
+    drop_from(to);
+    for (std::uint64_t* its : {&flush_to_, &sync_to_, &sync_target_}) *its = std::min(*its, to);
     settle();
-  }
-
-  static void cut_back(write_block& its, std::uint64_t to) noexcept {
-    its.end = to;
-    its.sent = std::min(its.sent, to);
-    its.padded = 0;
   }
 
   // Deciding what is to be done
@@ -798,8 +526,6 @@ class write_behind : public completion {
            !is_rewinding_ && (!keeps_until_durable_ || durable_ >= position_);
   }
 
-  [[nodiscard]] std::size_t in_flight() const noexcept { return submitted_ - returned_; }
-
   [[nodiscard]] bool cut_is_due() const noexcept {
     return physical_end_ > std::max(extent_, submitted_end_) && !file_.is_stream();
   }
@@ -837,11 +563,7 @@ class write_behind : public completion {
     if (current_is_clean() || current_.sent >= goal || reserved_ != 0 || !current_.request || error_ != 0) return;
     if (submitted_ != blocks_.size() || blocks_.size() >= max_blocks_ || in_flight() >= most_in_flight_) return;
     if (!is_ready(current_)) return;
-    if (is_direct() && current_.end % file_.alignment() != 0) {
-      edge_.base = unit_of(current_.end);
-      edge_.known = file_.alignment();
-      std::memcpy(edge_.bytes.data(), current_.at(edge_.base), edge_.known);
-    }
+    keep_edge();
     push_current();
     submit_blocks();
   }
@@ -854,20 +576,12 @@ class write_behind : public completion {
       return false;
     }
     if (its.padded == its.end || its.end % file_.alignment() == 0) return true;
-    const std::uint64_t base = unit_of(its.end);
-    const auto part = static_cast<std::size_t>(its.end - base);
-    const std::size_t rest = file_.alignment() - part;
-    if (edge_.base == base && edge_.known == file_.alignment()) {
-      std::memcpy(its.at(its.end), edge_.bytes.data() + part, rest);
-    } else if (old_.base == base && old_.known == file_.alignment()) {
-      std::memcpy(its.at(its.end), old_.bytes.data() + part, rest);
-    } else if (is_beyond_file(its.end)) {
-      std::memset(its.at(its.end), 0, rest);
-    } else {
-      submit_read(base);
+    if (pads_with_known(its)) return true;
+    if (!is_beyond_file(its.end)) {
+      submit_read(unit_of(its.end));
       return false;
     }
-    its.padded = its.end;
+    pad_with_zeros(its);
     return true;
   }
 
@@ -880,17 +594,11 @@ class write_behind : public completion {
 
   // Submitting
 
-  /// A request for an operation without data. Empty if none is available now.
-  asio_request get_for_control() noexcept {
+  /// A request whose buffer may be overwritten. Empty if none is available now.
+  asio_request get_for_read() noexcept {
     try {
       asio_request request = try_get();
       lacks_request_ = !request;
-      // A request of a block that is here will do: the operation does not touch its buffer.
-      if (!request && outstanding_ == 0) {
-        if (has_current_ && current_.request) return std::move(current_.request);
-        for (std::size_t i = 0; i < returned_; ++i)
-          if (blocks_[i].request) return std::move(blocks_[i].request);
-      }
       return request;
     } catch (...) {
       fail_by_exception();
@@ -898,21 +606,11 @@ class write_behind : public completion {
     }
   }
 
-  /// Returns a request that `get_for_control` took from a block.
-  void give_back(asio_request& request) noexcept {
-    const std::span<std::byte> buffer = request.buffer();
-    const auto is_of = [&](const write_block& its) {
-      return !its.request && its.bytes >= buffer.data() && its.bytes < buffer.data() + buffer.size();
-    };
-    if (has_current_ && is_of(current_)) {
-      current_.request = std::move(request);
-      return;
-    }
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      if ((i >= returned_ && i < submitted_) || !is_of(blocks_[i])) continue;
-      blocks_[i].request = std::move(request);
-      return;
-    }
+  /// A request for an operation without data. Empty if none is available now.
+  asio_request get_for_control() noexcept {
+    asio_request request = get_for_read();
+    if (request || outstanding_ != 0 || error_ != 0) return request;
+    return lend();  // the operation does not touch its buffer
   }
 
   /// Returns false if the queue has not taken it; then the writer has failed.
@@ -925,6 +623,13 @@ class write_behind : public completion {
       fail_by_exception();
       return false;
     }
+  }
+
+  /// The same for what `get_for_control` gave.
+  bool submit_control(asio_request&& request) noexcept {
+    if (submit_counted(std::move(request))) return true;
+    give_back(request);
+    return false;
   }
 
   bool submit_block(write_block& its) noexcept {
@@ -957,18 +662,6 @@ class write_behind : public completion {
     if (submit_counted(std::move(request))) read_is_in_flight_ = true;
   }
 
-  /// A request whose buffer may be overwritten. Empty if none is available now.
-  asio_request get_for_read() noexcept {
-    try {
-      asio_request request = try_get();
-      lacks_request_ = !request;
-      return request;
-    } catch (...) {
-      fail_by_exception();
-      return {};
-    }
-  }
-
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
     if (!look_at_size()) {  // to cut what others have written would be wrong, to leave the zeros, too
@@ -980,10 +673,7 @@ class write_behind : public completion {
     if (!request) return;
     const std::uint64_t to = std::max(extent_, submitted_end_);
     request.prepare_truncate(file_.fd(), to);
-    if (!submit_counted(std::move(request))) {
-      give_back(request);
-      return;
-    }
+    if (!submit_control(std::move(request))) return;
     cut_from_ = std::exchange(physical_end_, to);
   }
 
@@ -992,10 +682,7 @@ class write_behind : public completion {
     if (!request) return;
     // What is durable is a prefix, whatever is written behind it meanwhile.
     request.prepare_fdatasync(file_.fd(), sync_barrier::none);
-    if (!submit_counted(std::move(request))) {
-      give_back(request);
-      return;
-    }
+    if (!submit_control(std::move(request))) return;
     sync_is_in_flight_ = true;
     wants_room_ = false;
     sync_target_ = submitted_end_;
@@ -1028,7 +715,7 @@ class write_behind : public completion {
   /// The failure of a request without data.
   void fail_unless_known(int error, asio_request& request) noexcept {
     if (error == 0 || is_rewinding_ || error_ != 0) return;
-    fail(error);
+    fail(error, &request);
     give_back(request);
     if (request) failed_ = std::move(request);
   }
@@ -1046,7 +733,7 @@ class write_behind : public completion {
         const std::uint64_t reached = std::min(from + its.request.bytes_transferred(), its.end);
         written_ = std::max(written_, reached);
         if (file_.is_stream()) its.sent = reached;
-        take_page_cache_or_fail(error);
+        take_page_cache_or_fail(error, its.request);
       }
     }
     settle();
@@ -1056,28 +743,17 @@ class write_behind : public completion {
     read_is_in_flight_ = false;
     if (error != 0) {
       if (is_rewinding_ || error_ != 0) return;
-      take_page_cache_or_fail(error);
+      take_page_cache_or_fail(error, request);
       if (error_ != 0) failed_ = std::move(request);
       return;
     }
     if (!is_direct()) return;
-    old_.base = request.offset();
-    old_.known = file_.alignment();
-    const std::span<const std::byte> data = request.data();
-    std::memcpy(old_.bytes.data(), data.data(), data.size());
-    std::memset(old_.bytes.data() + data.size(), 0, old_.known - data.size());
-    const auto fill = [&](write_block& its) {
-      if (its.base != old_.base || its.missing <= its.base) return;
-      std::memcpy(its.bytes, old_.bytes.data(), static_cast<std::size_t>(its.missing - its.base));
-      its.missing = 0;
-    };
-    for (std::size_t i = submitted_; i < blocks_.size(); ++i) fill(blocks_[i]);
-    if (has_current_) fill(current_);
+    take_in_unit(request.offset(), request.data());
   }
 
   /// A transfer has failed. If it was refused because it was direct, everything is submitted again, through the page
   /// cache.
-  void take_page_cache_or_fail(int error) noexcept {
+  void take_page_cache_or_fail(int error, const asio_request& request) noexcept {
     try {
       if (is_direct() && file_.takes_page_cache_after(error, true) && !is_holding_queue()) {
         is_rewinding_ = true;
@@ -1085,7 +761,7 @@ class write_behind : public completion {
       }
     } catch (...) {  // NOLINT(bugprone-empty-catch): it must be direct
     }
-    fail(error);
+    fail(error, &request);
   }
 
   void take_back_sync(asio_request& request, int error) noexcept {
@@ -1106,67 +782,29 @@ class write_behind : public completion {
 
   /// Lets go of the blocks that need not be kept.
   void settle() noexcept {
-    if (error_ == 0 && !is_rewinding_ && !is_closing_ && !has_current_ && !blocks_.empty() &&
-        returned_ == blocks_.size() && blocks_.back().is_written && !blocks_.back().is_dropped &&
-        blocks_.back().room() != 0) {
-      // The last block has room for more, so it becomes the current one again.
-      current_ = blocks_.pop_back();
-      current_.is_written = false;
-      has_current_ = true;
-      --returned_;
-      --submitted_;
-    }
+    if (error_ == 0 && !is_rewinding_ && !is_closing_) reopen_last();
     let_go();
-  }
-
-  void let_go() noexcept {
-    while (returned_ != 0) {
-      const write_block& its = blocks_.front();
-      if (!its.is_dropped && !(its.is_written && (!keeps_until_durable_ || its.end <= durable_))) return;
-      blocks_.pop_front();
-      --returned_;
-      --submitted_;
-    }
   }
 
   /// Prepares to submit again all that is not written, or not durable if a sync has failed. The queue has no request of
   /// this writer.
   void rewind() noexcept {
     is_rewinding_ = false;
-    for (std::size_t left = blocks_.size(); left > 0; --left) {
-      write_block its = blocks_.pop_front();
-      if (!its.is_dropped) blocks_.push_back(std::move(its));
+    purge_dropped();
+    if (std::exchange(sync_failed_, 0) != 0) {
+      const std::uint64_t written = written_;
+      if (count_as_not_written()) {
+        want_flush(written);
+      } else {
+        lost_ = EIO;
+        wants_sync_ = false;
+      }
     }
-    if (std::exchange(sync_failed_, 0) != 0) count_as_not_written();
-    std::size_t first = 0;
-    while (first < blocks_.size() && blocks_[first].is_written) ++first;
-    for (std::size_t i = first; i < blocks_.size(); ++i) {
-      blocks_[i].is_written = false;
-      if (!file_.is_stream()) blocks_[i].sent = blocks_[i].begin;
-    }
-    returned_ = submitted_ = first;
-    submitted_end_ = written_;
-  }
-
-  /// The kernel may have dropped what was written since the last sync that succeeded.
-  void count_as_not_written() noexcept {
-    std::uint64_t kept = has_current_ ? current_.begin : position_;
-    if (!blocks_.empty()) kept = blocks_.front().begin;
-    if (kept > durable_) {
-      lost_ = EIO;
-      wants_sync_ = false;
-      return;
-    }
-    want_flush(written_);
-    written_ = durable_;
-    for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].is_written = false;
-    if (has_current_) current_.sent = current_.begin;
+    submit_again();
   }
 
   void release() noexcept {
-    blocks_ = {};
-    has_current_ = false;
-    current_ = {};
+    release_blocks();
     drop_reservation();
     failed_ = {};
   }
@@ -1228,10 +866,19 @@ class write_behind : public completion {
       is_reported = report(failed_);
     }
     if (is_reported && has_reported) return;
-    std::fprintf(stderr, "asioq: a failure was not reported: writing %s: %s, from offset %llu on\n",
-                 name_of_file().c_str(), std::error_code(error_, std::system_category()).message().c_str(),
-                 static_cast<unsigned long long>(kept));
+    print_loss(kept);
     if (may_terminate && std::uncaught_exceptions() <= exceptions_before_) std::terminate();
+  }
+
+  void print_loss(std::uint64_t from) const noexcept {
+    const auto offset = static_cast<unsigned long long>(from);
+    try {
+      std::fprintf(stderr, "asioq: a failure was not reported: writing %s: %s, from offset %llu on\n",
+                   file_.name().c_str(), std::error_code(error_, std::system_category()).message().c_str(), offset);
+    } catch (...) {  // there is no memory for the long message
+      std::fprintf(stderr, "asioq: a failure was not reported: writing: errno %d, from offset %llu on\n", error_,
+                   offset);
+    }
   }
 
   void prepare_as_failed(asio_request& request, std::byte* bytes, std::size_t count, std::uint64_t from) noexcept {
@@ -1245,40 +892,22 @@ class write_behind : public completion {
     record.error = error_;
   }
 
-  [[nodiscard]] std::string name_of_file() const { return file_.name(); }
-
-  stream_file file_;
-  bool keeps_until_durable_;        // constant
   int exceptions_before_;           // constant: exceptions that were unwinding when the writer was made
   std::size_t block_size_ = 0;      // constant: what a block has, but those that are adopted or reserved in
   std::size_t max_blocks_ = 1;      // constant until the end
   std::size_t most_in_flight_ = 1;  // constant until the end
   request_home* home_ = nullptr;    // of the queue's requests, once it is known
 
-  block_ring blocks_;  // see above
-  std::size_t returned_ = 0;
-  std::size_t submitted_ = 0;
-  write_block current_;
-  bool has_current_ = false;
   std::size_t outstanding_ = 0;  // requests that are with the queue, of all kinds
 
-  std::uint64_t position_;          // behind what is accepted
-  std::uint64_t written_;           // all before is with the kernel
-  std::uint64_t durable_;           // all before is durable
-  std::uint64_t submitted_end_;     // behind what has been submitted
   std::uint64_t extent_;            // the file's size, without what this writer has written
   std::uint64_t physical_end_ = 0;  // behind what this writer has written, padding included
   std::uint64_t cut_from_ = 0;      // what that was before the cut that is in flight
 
-  unit_image edge_;  // the unit in which the last flush has ended
-  unit_image old_;   // a unit as it was read
-  unit_image mark_;  // the unit in which the turn has begun, if the block that has it was closed since
-  bool mark_is_due_ = false;
   bool read_is_in_flight_ = false;
 
   accepting_call* turn_ = nullptr;  // the call that accepts
-  std::uint64_t turn_start_ = 0;
-  std::size_t reserved_ = 0;  // bytes behind the current block's end, or aside, that the caller may be filling
+  std::size_t reserved_ = 0;        // bytes behind the current block's end, or aside, that the caller may be filling
   bool reserved_aside_ = false;
   asio_request aside_;
   bool wants_room_ = false;     // a call waits for a block
@@ -1292,11 +921,14 @@ class write_behind : public completion {
   std::uint64_t syncs_done_ = 0;
   bool has_synced_ = false;
 
-  int error_ = 0;         // an errno value; nothing is submitted while it is set
-  bool is_told_ = false;  // the caller knows
-  int sync_failed_ = 0;   // a sync has failed, and may have lost data
-  int lost_ = 0;          // and they are not here any more
-  asio_request failed_;   // what has failed, if it is no block
+  int error_ = 0;                      // an errno value; nothing is submitted while it is set
+  bool is_told_ = false;               // the caller knows
+  int sync_failed_ = 0;                // a sync has failed, and may have lost data
+  int lost_ = 0;                       // and they are not here any more
+  asio_op failed_op_ = asio_op::free;  // what has failed, for messages; `free` if it was no request
+  std::uint64_t failed_offset_ = 0;
+  std::size_t failed_length_ = 0;
+  asio_request failed_;  // and its request, if it is no block
   bool is_rewinding_ = false;
 
   bool is_closing_ = false;
