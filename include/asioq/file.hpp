@@ -61,6 +61,13 @@ inline bool set_direct([[maybe_unused]] int fd, [[maybe_unused]] bool on) noexce
 #endif
 }
 
+/// The size of a disk in bytes; -1 if it does not say, as errno tells. Moves the descriptor's position for a moment.
+inline off_t size_of_disk(int fd) noexcept {
+  const off_t before = ::lseek(fd, 0, SEEK_CUR);
+  const off_t end = ::lseek(fd, 0, SEEK_END);
+  return before < 0 || end < 0 || ::lseek(fd, before, SEEK_SET) < 0 ? -1 : end;
+}
+
 }  // namespace detail
 
 /// Owns the descriptor of an open file. Move-only; a moved-from file is closed.
@@ -84,7 +91,8 @@ class file {
   }
 
   /// Makes the file, or empties the one that is there, for reading and writing. The permissions of a new file are 0666
-  /// without the bits of umask(2). Until its folder has been synced, its name may vanish in a power cut.
+  /// without the bits of umask(2). Until its folder has been synced, its name may vanish in a power cut. A fifo is
+  /// opened for writing only, which waits for its reader.
   [[nodiscard]] static file create(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     file made(std::move(path), "writing", O_RDWR | O_CREAT, mode);
     made.empty();
@@ -132,10 +140,9 @@ class file {
     struct stat status;
     if (::fstat(fd_, &status) != 0) fail("asking for the size of");
     if (!S_ISBLK(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
-    const off_t before = ::lseek(fd_, 0, SEEK_CUR);
-    const off_t end = ::lseek(fd_, 0, SEEK_END);
-    if (before < 0 || end < 0 || ::lseek(fd_, before, SEEK_SET) < 0) fail("asking for the size of");
-    return static_cast<std::uint64_t>(end);
+    const off_t size = detail::size_of_disk(fd_);
+    if (size < 0) fail("asking for the size of");
+    return static_cast<std::uint64_t>(size);
   }
 
   /// Whether its transfers bypass the page cache.
@@ -167,6 +174,9 @@ class file {
   file(std::filesystem::path path, const char* purpose, int flags, direct_io mode)
       : path_(std::move(path)), is_required_(mode == direct_io::required) {
     const std::string what = std::string("opening for ") + purpose;
+    std::error_code ignored;  // open(2) will tell
+    // A fifo that is open for reading, too, would never say that its readers are gone.
+    if (flags != O_RDONLY && std::filesystem::is_fifo(path_, ignored)) flags = O_WRONLY;
     do {
       fd_ = ::open(path_.c_str(), flags | O_CLOEXEC, 0666);
     } while (fd_ < 0 && errno == EINTR);

@@ -332,7 +332,7 @@ class reader final : private completion {
 
   /// Where the reader would end now.
   [[nodiscard]] std::uint64_t end_now() const noexcept {
-    return std::min(end_, detail::stream_facts(queue_.get_executor(), file_.fd()).size);
+    return std::min(end_, detail::end_of(detail::stream_facts(queue_.get_executor(), file_.fd()), file_.fd()));
   }
 
   void check_place(std::uint64_t offset) const {
@@ -341,8 +341,8 @@ class reader final : private completion {
       detail::refuse("asioq: the offset is negative");
   }
 
-  [[noreturn]] static void refuse_seek() {
-    detail::refuse(std::errc::invalid_seek, "asioq: a reader of what has no offsets cannot seek");
+  [[noreturn, gnu::cold, gnu::noinline]] void refuse_seek() const {
+    detail::refuse(std::errc::invalid_seek, ("asioq: seeking in " + file_.name()).c_str());
   }
 
   [[nodiscard]] block& at(std::size_t i) noexcept { return blocks_[(first_ + i) % blocks_.size()]; }
@@ -393,12 +393,12 @@ class reader final : private completion {
       block& front = at(0);
       if (position_ >= end_ || front.data.empty()) return true;
       wanted = static_cast<std::size_t>(std::min<std::uint64_t>(wanted, end_ - position_));
-      if (front.data.size() >= wanted || front.error != 0) return true;
-      if (front.ends_file) {
-        if (front.asked_by == call_) return true;
+      if (front.data.size() >= wanted) return true;
+      if (is_outdated(front)) {
         discard_from(0);  // there may be more by now: it is read in one piece
         continue;
       }
+      if (front.error != 0 || front.ends_file) return true;
       if (count_ == 1 && !submit(front.end, purpose::needed)) return false;
       block& behind = at(1);
       if (behind.record != nullptr) {
@@ -407,12 +407,17 @@ class reader final : private completion {
       }
       if (!behind.data.empty()) {
         move_to_front(wanted - front.data.size());
-      } else if (behind.error != 0 || behind.asked_by == call_) {
-        return true;
-      } else {
+      } else if (is_outdated(behind)) {
         discard_from(1);
+      } else {
+        return true;
       }
     }
+  }
+
+  /// Whether what came behind the block's data may have been so only at the time of an earlier call.
+  [[nodiscard]] bool is_outdated(const block& its) const noexcept {
+    return (its.ends_file || its.error == ECANCELED) && its.asked_by != call_;
   }
 
   /// Moves up to `count` bytes from the second block to the first.
@@ -535,10 +540,7 @@ class reader final : private completion {
     front.data = {};
     front.begin += bytes.size();
     position_ += bytes.size();
-    if (front.begin == front.end) {
-      next_in_sequence_ = front.end;
-      drop_front();
-    }
+    if (front.begin == front.end) drop_front();
     return taken;
   }
 

@@ -97,8 +97,10 @@ class reader_buf final : public std::streambuf {
 /// does not close the writer.
 ///
 /// An exception of the writer sets `badbit` in the stream, or leaves the stream's call if its `exceptions()` have that
-/// bit. Nothing of the call was accepted then. After `retry()` of the writer and `clear()` the stream goes on. It
-/// cannot seek. The writer must outlive the buffer, which allocates nothing itself.
+/// bit. `write()` and `put()` of the stream have accepted nothing then. `operator<<` gives padding (`std::setw`) one
+/// character at a time, so a part of that may have been accepted; `tellp()` after `clear()` tells. After `retry()` of
+/// the writer and `clear()` the stream goes on. It cannot seek. The writer must outlive the buffer, which allocates
+/// nothing itself.
 template <class Queue>
 class writer_buf final : public std::streambuf {
  public:

@@ -682,6 +682,24 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
   });
 }
 
+TEST_CASE("what was cancelled does not keep a later peek short", "[reader]") {
+  on_every_executor_in_strict_order([](const auto& world) {
+    const std::string text = pattern(2000);
+    const descriptor its = temp_file_with(text);
+    const descriptor full = open_path("/dev/full", O_RDWR);
+    auto queue = world.queue({.buffer_size = 512, .on_failure = asioq::failure_policy::hold});
+    reader source{queue, its.get(), {.max_ahead = 0}};
+    std::string got(100, '\0');
+    CHECK(source.read(std::as_writable_bytes(std::span(got))) == 100);
+    CHECK(run(queue, write_of(queue, full, "x")).error() == std::errc::no_space_on_device);
+    CHECK(text_of(source.peek(512)) == text.substr(100, 412));
+    CHECK(text_of(source.peek(512)) == text.substr(100, 412));
+    queue.resume();
+    CHECK(text_of(source.peek(512)) == text.substr(100, 512));
+    CHECK((got + rest_of(source) == text));
+  });
+}
+
 TEST_CASE("a read that fails at the end of the file leaves out nothing", "[reader]") {
   in_every_order([](asioq::execution_order order) {
     const std::string text = pattern(3000);

@@ -136,6 +136,23 @@ TEST_CASE("a stream on a reader of a pipe knows where it is, and cannot seek out
   });
 }
 
+TEST_CASE("a stream on a disk knows where the disk ends", "[stream_buffer]") {
+  const descriptor image = temp_file_with(pattern(1 << 20));
+  const std::optional<descriptor> device = loop_device_over(image);
+  if (!device) {
+    WARN(no_loop_devices);
+    return;
+  }
+  asioq::asio_queue queue;
+  reader source{queue, device->get()};
+  reader_buf buffer{source};
+  std::istream in{&buffer};
+  in.seekg(-5, std::ios::end);
+  CHECK(in.tellg() == (1 << 20) - 5);
+  CHECK(std::string(std::istreambuf_iterator<char>(in), {}) == pattern(1 << 20).substr((1 << 20) - 5));
+  CHECK(asioq::writer(queue, device->get(), {.append = true}).position() == 1 << 20);
+}
+
 TEST_CASE("an error of a reader makes its stream bad, and the stream can go on behind it", "[stream_buffer]") {
   asioq::testing::simulated_disk disk{{.seed = run_seed()}};
   const int fd = disk.open("data");

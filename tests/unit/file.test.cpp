@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <string>
 #include <system_error>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "catch.hpp"
+#include "faults.hpp"
 #include "files.hpp"
 #include "mounts.hpp"
 
@@ -201,6 +203,20 @@ TEST_CASE("a file closes its descriptor once", "[file]") {
     second = moved.fd();
   }
   CHECK_FALSE(is_open(second));
+}
+
+TEST_CASE("a pipe that is opened for writing tells when its readers are gone", "[file]") {
+  const signal_action ignore(SIGPIPE, SIG_IGN);
+  pipe_ends pipe;
+  const std::string path = "/proc/self/fd/" + std::to_string(pipe.write_end.get());
+  const file made = file::create(path);
+  const file found = file::open_for_writing(path);
+  for (const file* its : {&made, &found}) CHECK(::write(its->fd(), "x", 1) == 1);
+  pipe.read_end.reset();
+  for (const file* its : {&made, &found}) {
+    CHECK(::write(its->fd(), "x", 1) == -1);
+    CHECK(errno == EPIPE);
+  }
 }
 
 TEST_CASE("a disk has a size", "[file]") {

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -39,12 +40,20 @@ file_facts stream_facts(const Executor& executor, int fd) noexcept {
   }
 }
 
-/// The same. The size is at least what it will be when the queue has carried out all that it has, through whatever
-/// descriptor.
+/// Where the file ends; 0 of what has no offsets. May block. Moves the position of a disk's descriptor for a moment.
+inline std::uint64_t end_of(const file_facts& facts, int fd) noexcept {
+  if (facts.is_stream) return 0;
+  if (facts.size != file_facts::unlimited) return facts.size;
+  return static_cast<std::uint64_t>(std::max<off_t>(size_of_disk(fd), 0));
+}
+
+/// The facts of a descriptor. The size is at least what it will be when the queue has carried out all that it has,
+/// through whatever descriptor.
 template <class Queue>
 file_facts facts_ahead(Queue& queue, int fd) noexcept {
   std::uint64_t end = 0;   // behind what is written at an offset
   std::uint64_t more = 0;  // bytes that are written elsewhere, perhaps at the file's end
+  std::optional<file_identity> own;
   int last_fd = fd;
   bool is_same = true;
   bool appends = false;
@@ -54,7 +63,8 @@ file_facts facts_ahead(Queue& queue, int fd) noexcept {
       const file_facts facts = stream_facts(queue.get_executor(), its.fd);
       last_fd = its.fd;
       appends = facts.appends;
-      is_same = its.fd == fd || may_be_same(facts.identity, stream_facts(queue.get_executor(), fd).identity);
+      if (!own) own = stream_facts(queue.get_executor(), fd).identity;
+      is_same = its.fd == fd || may_be_same(facts.identity, *own);
     }
     if (!is_same) return;
     if (its.at_position() || (appends && its.traits().transfers))
@@ -84,8 +94,8 @@ class stream_file {
   [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
   /// Facts as they were when the stream was made.
   [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
-  /// Where the file ended then; 0 of what has no offsets.
-  [[nodiscard]] std::uint64_t end() const noexcept { return is_stream() ? 0 : facts_.size; }
+  /// As `end_of`, then.
+  [[nodiscard]] std::uint64_t end() const noexcept { return end_of(facts_, fd_); }
   /// What offsets and lengths of transfers must be multiples of; changes to 1 if the file switches to the page cache.
   [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }
   /// The most bytes that one transfer can have with this alignment.
