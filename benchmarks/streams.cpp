@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,7 +18,6 @@
 #include "peers/scans.hpp"
 #include "support/allocations.hpp"
 #include "support/command.hpp"
-#include "support/huge_pages.hpp"
 #include "support/queue_on.hpp"
 #include "support/watched_queue.hpp"
 
@@ -31,9 +31,14 @@ constexpr std::array<int, 3> works{0, 50, 500};  // microseconds
 struct reading {
   std::size_t block;
   std::size_t ahead;
+  bool has_huge_pages = false;
+
+  [[nodiscard]] std::pmr::memory_resource* memory(asioq::huge_page_resource& pages) const {
+    return has_huge_pages ? &pages : std::pmr::new_delete_resource();
+  }
 };
-constexpr reading in_huge_pages{.block = 2 * mebibyte, .ahead = 8 * mebibyte};
-constexpr reading in_shared_pages{.block = scan::part, .ahead = 8 * mebibyte};
+constexpr reading in_huge_pages{.block = 2 * mebibyte, .ahead = 8 * mebibyte, .has_huge_pages = true};
+constexpr reading in_shared_pages{.block = scan::part, .ahead = 8 * mebibyte, .has_huge_pages = true};
 constexpr reading in_ordinary_pages{.block = mebibyte, .ahead = 8 * mebibyte};
 constexpr reading with_little_memory{.block = scan::part, .ahead = asioq::reader_options{}.max_ahead};
 
@@ -41,21 +46,15 @@ asioq::file opened(const test_file& its) {
   return asioq::file::open_for_reading(its.name(), asioq::direct_io::required);
 }
 
-/// Where a reader's buffers are: in huge pages if they are large enough.
-struct own_huge_pages {
-  using allocator_type = huge_page_allocator<std::byte>;
-  [[nodiscard]] allocator_type allocator() const { return {}; }
-};
-
 asioq::queue_options options_for(const reading& how) {
   return {.buffer_size = how.block, .order = asioq::execution_order::as_if_serial};
 }
 
-template <class Place, class Pages = own_huge_pages>
+template <class Place>
 class reader_scan final : public scanning {
  public:
   reader_scan(const scan& its, const reading& how)
-      : scanning(its), how_(how), file_(opened(file())), its_queue_(options_for(how), pages_.allocator()) {}
+      : scanning(its), how_(how), file_(opened(file())), its_queue_(options_for(how), how.memory(pages_)) {}
 
  private:
   void read(std::uint64_t length) override {
@@ -65,8 +64,8 @@ class reader_scan final : public scanning {
 
   reading how_;
   asioq::file file_;
-  Pages pages_;
-  queue_on<Place, typename Pages::allocator_type> its_queue_;
+  asioq::huge_page_resource pages_;
+  queue_on<Place, std::pmr::polymorphic_allocator<std::byte>> its_queue_;
 };
 
 struct contender {
@@ -105,7 +104,7 @@ void add_scans(table& rows, const test_file& file, int work) {
                                 {"default_pool", "asioq::reader, 4 threads, 64 KiB blocks, 2 MiB ahead",
                                  make<reader_scan<pool_of<4>>>(its, with_little_memory)},
                                 {"shared_pool", "asioq::reader, 4 threads, 64 KiB blocks in huge pages, 8 MiB ahead",
-                                 make<reader_scan<pool_of<4>, shared_huge_pages>>(its, in_shared_pages)}};
+                                 make<reader_scan<pool_of<4>>>(its, in_shared_pages)}};
   if (asioq::uring_context::available()) {
     subjects.push_back(
         {"uring", "asioq::reader, io_uring, 2 MiB blocks in huge pages", make<reader_scan<ring>>(its, in_huge_pages)});
@@ -114,7 +113,7 @@ void add_scans(table& rows, const test_file& file, int work) {
     others.push_back({"default_uring", "asioq::reader, io_uring, 64 KiB blocks, 2 MiB ahead",
                       make<reader_scan<ring>>(its, with_little_memory)});
     others.push_back({"shared_uring", "asioq::reader, io_uring, 64 KiB blocks in huge pages, 8 MiB ahead",
-                      make<reader_scan<ring, shared_huge_pages>>(its, in_shared_pages)});
+                      make<reader_scan<ring>>(its, in_shared_pages)});
   }
   const contender read{"read", "read(2), told that it is sequential", peers::scan_by_read(its)};
   const contender pread{"pread", "pread(2), direct, 2 MiB in a huge page", peers::scan_by_pread(its)};
@@ -146,10 +145,12 @@ expense expense_of(const test_file& file, const reading& how, std::chrono::nanos
   scanning_program scanner(work);
   expense its;
   Place place;
+  asioq::huge_page_resource pages;
   const std::size_t before = allocated().bytes;
   {
-    using queue_type = asioq::basic_asio_queue<typename Place::executor_type, huge_page_allocator<std::byte>>;
-    watched_queue<queue_type> queue(place.executor(), options_for(how));
+    using queue_type =
+        asioq::basic_asio_queue<typename Place::executor_type, std::pmr::polymorphic_allocator<std::byte>>;
+    watched_queue<queue_type> queue(place.executor(), options_for(how), how.memory(pages));
     asioq::reader source{queue, in, {.length = file.size(), .max_ahead = how.ahead}};
     program(source, [&] {
       const std::span<const std::byte> block = source.next();

@@ -1,5 +1,8 @@
 #include "scans.hpp"
 
+#include <asioq/huge_page_resource.hpp>
+#include <asioq/options.hpp>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,12 +10,12 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "../support/command.hpp"
-#include "../support/huge_pages.hpp"
 
 namespace bench::peers {
 namespace {
@@ -59,8 +62,9 @@ class pread_loop final : public scanning {
     }
   }
 
-  using allocator = huge_page_allocator<std::byte>;
-  std::vector<std::byte, allocator> buffer_ = std::vector<std::byte, allocator>(allocator::huge_page);
+  asioq::huge_page_resource pages_;
+  const std::span<std::byte> buffer_{
+      static_cast<std::byte*>(pages_.allocate(std::size_t{2} << 20U, asioq::buffer_alignment)), std::size_t{2} << 20U};
 };
 
 class fio final : public worker {

@@ -17,6 +17,7 @@
 #include <asioq/file_facts.hpp>
 #include <asioq/file_offset.hpp>
 #include <asioq/fwd.hpp>
+#include <asioq/huge_page_resource.hpp>
 #include <asioq/inline_executor.hpp>
 #include <asioq/io_executor.hpp>
 #include <asioq/io_operation.hpp>

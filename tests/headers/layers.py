@@ -8,7 +8,7 @@ import sys
 # The lowest first: the headers asioq/NAME.hpp, and with a slash at the end all headers in asioq/NAME/.
 layers = [
     'version asio_op options error task completion file_offset io_operation file_facts operation',
-    'executor io_executor inline_executor fwd',
+    'executor io_executor inline_executor fwd huge_page_resource',
     'detail/support/',
     'detail/request/',
     'detail/transfer/',
