@@ -1,7 +1,7 @@
-// Copies a file past the page cache, makes the copy durable, and compares checksums at the end.
-//
-// It shows a reader and a writer on one queue. The queue runs at the same time whatever cannot disturb each other, so
-// while some blocks are written others are read. Each block is written from the buffer it was read into.
+// Copies a file past the page cache, makes the copy durable, and compares checksums at the end. What it leaves where it
+// fails is no copy, even if it is as large as one. It shows a reader and a writer on one queue. The queue runs at the
+// same time whatever cannot disturb each other, so while some blocks are written others are read. Each block is written
+// from the buffer it was read into, which is in huge pages, so that a device can be told of it in one piece.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
@@ -11,10 +11,10 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory_resource>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -22,12 +22,12 @@
 #include <utility>
 #include <vector>
 
+#include "support/number.hpp"
 #include "support/progress.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-
 constexpr std::size_t depth = 8;  // blocks that are read ahead, blocks that have yet to be written, and threads
 
 /// Copies everything, until it and the name of the copy cannot vanish in a power cut.
@@ -68,8 +68,8 @@ std::size_t checksum(auto& queue, const fs::path& path) {
 int main(int argc, char** argv) try {
   std::size_t block = 1 << 20;
   int option = 0;
-  while ((option = ::getopt(argc, argv, "b:")) == 'b') block = std::strtoul(optarg, nullptr, 10);
-  if (option != -1 || block == 0 || argc - optind != 2) {
+  while ((option = ::getopt(argc, argv, "b:")) == 'b') block = number_in(optarg);
+  if (option != -1 || block < 4096 || block > 1 << 30 || argc - optind != 2) {
     std::fprintf(stderr, "usage: direct_copy [-b BUFFER_BYTES] SOURCE DESTINATION\n");
     return 2;
   }
@@ -80,9 +80,10 @@ int main(int argc, char** argv) try {
   if (fs::exists(to) && fs::equivalent(from, to)) throw std::runtime_error(to.string() + ": is its own source");
   const asioq::file in = asioq::file::open_for_reading(from);
   const asioq::file out = asioq::file::create(to);
-
   asioq::thread_pool pool{depth};
-  asioq::basic_asio_queue queue{pool.executor(), {.buffer_size = block, .order = asioq::execution_order::as_if_serial}};
+  asioq::huge_page_resource memory;
+  const asioq::queue_options options{.buffer_size = block, .order = asioq::execution_order::as_if_serial};
+  asioq::basic_asio_queue queue{pool.executor(), options, std::pmr::polymorphic_allocator<>(&memory)};
   const auto start = std::chrono::steady_clock::now();
   copy(queue, in, out);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -90,10 +91,9 @@ int main(int argc, char** argv) try {
     if (!its->is_direct()) std::printf("%s: O_DIRECT is refused here, so it was buffered\n", its->path().c_str());
   const auto size = static_cast<double>(out.size());
   std::printf("copied %.0f bytes in %.3f s: %.1f MiB/s\n", size, seconds.count(), size / (1 << 20) / seconds.count());
-  const std::size_t source = checksum(queue, from);
-  const std::size_t destination = checksum(queue, to);
-  std::printf("checksums: source %016zx, destination %016zx\n", source, destination);
-  if (source != destination) throw std::runtime_error(to.string() + ": differs from " + from.string());
+  const std::size_t sums[] = {checksum(queue, from), checksum(queue, to)};
+  std::printf("checksums: source %016zx, destination %016zx\n", sums[0], sums[1]);
+  if (sums[0] != sums[1]) throw std::runtime_error(to.string() + ": differs from " + from.string());
 } catch (const std::exception& error) {
   std::fprintf(stderr, "direct_copy: %s\n", error.what());
   return 1;

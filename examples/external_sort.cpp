@@ -3,6 +3,8 @@
 // It shows many streams on one queue. Parts of the input are sorted by threads, where the reader has put them, while
 // the next part is read and an older one is written to a temporary file, a run. Then all runs are read ahead at the
 // same time and merged. If everything fits into memory, it is merged from there.
+//
+// The output may be the input, which is lost then if the last merge fails.
 #include <asioq/asioq.hpp>
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkstemp
@@ -28,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/number.hpp"
 #include "support/progress.hpp"
 
 namespace {
@@ -150,6 +153,11 @@ class sorted_lines {
   std::string joined_;     // a line that begins in one block and ends in another
 };
 
+struct unlinker {
+  const char* name;
+  ~unlinker() { ::unlink(name); }
+};
+
 class external_sort {
  public:
   external_sort(queue_type& queue, std::size_t memory, fs::path folder)
@@ -161,14 +169,13 @@ class external_sort {
     for (part next = source.next(); !next.lines.empty(); next = source.next()) {
       sorting_.push_back(std::async(std::launch::async, sorted, std::move(next)));
       if (sorting_.size() > threads) write_oldest();
+      if (runs_.size() == most_runs) merge_runs(most_runs / 2);
       shown_.show(source.position() >> 20U, in.size() >> 20U, "MiB read");
     }
     if (runs_.empty()) {
       for (; !sorting_.empty(); sorting_.pop_front()) sources_.emplace_back(sorting_.front().get());
     } else {
-      while (!sorting_.empty()) write_oldest();
-      const std::size_t most = std::max<std::size_t>(memory_ / block_size_ / 4, 2);
-      for (; runs_.size() > most; merge_into_run()) open_runs(most);
+      merge_runs(most_merged());
       open_runs(runs_.size());
     }
     // Only now: it may be the input.
@@ -177,6 +184,19 @@ class external_sort {
   }
 
  private:
+  static constexpr std::size_t most_runs = 128;  // each is an open descriptor
+
+  /// How many runs are merged at a time: each reader needs a few blocks.
+  [[nodiscard]] std::size_t most_merged() const {
+    return std::clamp<std::size_t>(memory_ / block_size_ / 4, 2, most_runs / 2);
+  }
+
+  /// Merges the oldest runs until at most `count` are left. First writes what is in memory, which the merges need.
+  void merge_runs(std::size_t count) {
+    while (!sorting_.empty()) write_oldest();
+    for (; runs_.size() > count; merge_into_run()) open_runs(most_merged());
+  }
+
   void write_oldest() {
     sources_.emplace_back(sorting_.front().get());
     sorting_.pop_front();
@@ -190,13 +210,17 @@ class external_sort {
   }
 
   /// The file has no name, so that it goes with its descriptor, whatever happens.
-  void merge_into_run() {
+  [[nodiscard]] asioq::file make_run() const {
     std::string name = folder_ / "external_sort-XXXXXX";
     const int fd = ::mkstemp(name.data());
     if (fd < 0) throw std::system_error(errno, std::system_category(), "making " + name);
     ::close(fd);
-    asioq::file run = asioq::file::open_for_writing(name);
-    fs::remove(name);
+    const unlinker at_the_end{name.c_str()};
+    return asioq::file::open_for_writing(name);
+  }
+
+  void merge_into_run() {
+    asioq::file run = make_run();
     merge_into(run);
     runs_.push_back(std::move(run));
   }
@@ -241,9 +265,9 @@ class external_sort {
 
 int main(int argc, char** argv) try {
   std::size_t memory = 256;
-  fs::path folder = fs::temp_directory_path();
+  fs::path folder;
   for (int option = 0; (option = ::getopt(argc, argv, "m:t:")) != -1;) {
-    if (option == 'm') memory = std::strtoul(optarg, nullptr, 10);
+    if (option == 'm') memory = number_in(optarg);
     if (option == 't') folder = optarg;
     if (option == '?') memory = 0;
   }
@@ -252,6 +276,7 @@ int main(int argc, char** argv) try {
     return 2;
   }
   memory <<= 20U;
+  if (folder.empty()) folder = fs::temp_directory_path();
   const asioq::file in = asioq::file::open_for_reading(argv[optind]);
   asioq::file out = asioq::file::open_for_writing(argv[optind + 1]);
   asioq::thread_pool pool{8};

@@ -15,10 +15,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <memory_resource>
 #include <mutex>
 #include <span>
 #include <string>
@@ -27,12 +27,13 @@
 #include <utility>
 #include <vector>
 
+#include "support/number.hpp"
 #include "support/progress.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-using queue_type = asioq::basic_asio_queue<asioq::thread_pool::executor_type>;
+using queue_type = asioq::basic_asio_queue<asioq::thread_pool::executor_type, std::pmr::polymorphic_allocator<>>;
 
 using byte_tables = std::array<std::array<std::uint32_t, 256>, 8>;
 
@@ -138,6 +139,9 @@ class scanner {
   bool print() {
     progress line{::isatty(STDOUT_FILENO) == 0};
     bool is_good = true;
+    const auto check = [](bool is_written) {
+      if (!is_written) throw std::system_error(errno, std::system_category(), "writing to stdout");
+    };
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       const entry& its = entries_[i];
       std::unique_lock lock(mutex_);
@@ -145,14 +149,15 @@ class scanner {
       while (!changed_.wait_for(lock, std::chrono::milliseconds{100}, [&] { return its.is_done; }));
       lock.unlock();
       if (its.error.empty()) {
-        std::printf("%u %llu %s\n", its.sum.value(), static_cast<unsigned long long>(its.sum.size()), its.path.c_str());
+        const auto size = static_cast<unsigned long long>(its.sum.size());
+        check(std::printf("%u %llu %s\n", its.sum.value(), size, its.path.c_str()) >= 0);
       } else {
         is_good = false;
         line.erase();
         std::fprintf(stderr, "scan: %s\n", its.error.c_str());
       }
     }
-    if (std::fflush(stdout) != 0) throw std::system_error(errno, std::system_category(), "writing to stdout");
+    check(std::fflush(stdout) == 0);
     return is_good;
   }
 
@@ -186,7 +191,7 @@ class scanner {
 int main(int argc, char** argv) try {
   std::size_t threads = std::max(8U, std::thread::hardware_concurrency());
   int option = 0;
-  while ((option = ::getopt(argc, argv, "j:")) == 'j') threads = std::strtoul(optarg, nullptr, 10);
+  while ((option = ::getopt(argc, argv, "j:")) == 'j') threads = number_in(optarg);
   if (option != -1 || threads == 0 || threads > 1024 || optind == argc) {
     std::fprintf(stderr, "usage: scan [-j THREADS] FILE_OR_FOLDER...\n");
     return 2;
@@ -203,10 +208,10 @@ int main(int argc, char** argv) try {
   std::ranges::sort(entries, {}, [](const entry& its) -> const std::string& { return its.path.native(); });
 
   asioq::thread_pool pool{threads};
+  asioq::huge_page_resource memory;
+  const asioq::queue_options options{.buffer_size = 256 << 10, .order = asioq::execution_order::as_if_serial};
   std::deque<queue_type> queues;
-  while (queues.size() < threads)
-    queues.emplace_back(pool.executor(), asioq::queue_options{.buffer_size = std::size_t{256} << 10U,
-                                                              .order = asioq::execution_order::as_if_serial});
+  while (queues.size() < threads) queues.emplace_back(pool.executor(), options, &memory);
   scanner its{std::move(entries)};
   std::vector<std::jthread> workers;
   workers.reserve(threads);

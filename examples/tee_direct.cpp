@@ -4,6 +4,7 @@
 // destination that fails is reported and left out, and the others become complete.
 #include <asioq/asioq.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,7 +12,9 @@
 #include <exception>
 #include <filesystem>
 #include <list>
+#include <memory_resource>
 #include <span>
+#include <stdexcept>
 #include <system_error>
 
 #include "support/progress.hpp"
@@ -19,14 +22,16 @@
 namespace {
 
 namespace fs = std::filesystem;
-using queue_type = asioq::basic_asio_queue<asioq::thread_pool::executor_type>;
+using queue_type = asioq::basic_asio_queue<asioq::thread_pool::executor_type, std::pmr::polymorphic_allocator<>>;
 
 constexpr std::size_t block_size = 1 << 20;
 
+asioq::queue_options options() { return {.buffer_size = block_size, .order = asioq::execution_order::as_if_serial}; }
+
 class destination {
  public:
-  destination(asioq::thread_pool& pool, const fs::path& path)
-      : queue_(pool.executor(), {.buffer_size = block_size, .order = asioq::execution_order::as_if_serial}),
+  destination(asioq::thread_pool& pool, std::pmr::memory_resource& memory, const fs::path& path)
+      : queue_(pool.executor(), options(), &memory),
         out_(asioq::file::create(path)),
         is_on_disk_(fs::is_regular_file(path) || fs::is_block_file(path)),
         sink_(queue_, out_, {.max_behind = 8 * block_size}) {}
@@ -41,14 +46,18 @@ class destination {
   /// Returns when all is on the disk, and the file's name in its folder.
   void close() {
     sink_.close();
-    const asioq::file folder = asioq::file::open_for_reading(fs::canonical(out_.path()).parent_path());
-    // Some file systems cannot do this for folders.
-    if (::fsync(folder.fd()) != 0 && errno != EINVAL)
-      throw std::system_error(errno, std::system_category(), folder.path());
+    if (is_on_disk_) sync_folder();
     out_.close();
   }
 
  private:
+  void sync_folder() {
+    const asioq::file folder = asioq::file::open_for_reading(fs::canonical(out_.path()).parent_path());
+    // Some file systems cannot do this for folders.
+    if (::fsync(folder.fd()) != 0 && errno != EINVAL)
+      throw std::system_error(errno, std::system_category(), folder.path());
+  }
+
   queue_type queue_;
   asioq::file out_;
   bool is_on_disk_;  // so that it can be synced
@@ -58,10 +67,12 @@ class destination {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 2) {
+  if (::getopt(argc, argv, "") != -1 || optind == argc) {
     std::fprintf(stderr, "usage: tee_direct FILE...\n");
     return 2;
   }
+  // The first destination would become it.
+  if (::fcntl(STDIN_FILENO, F_GETFD) < 0) throw std::system_error(errno, std::system_category(), "stdin");
   bool is_good = true;
   progress line;
   const auto fails = [&](auto action) {
@@ -77,11 +88,17 @@ int main(int argc, char** argv) try {
   };
 
   asioq::thread_pool pool{8};
+  asioq::huge_page_resource memory;
   std::list<destination> sinks;
-  for (const char* path : std::span(argv, static_cast<std::size_t>(argc)).subspan(1))
-    fails([&] { sinks.emplace_back(pool, path); });
+  for (const fs::path path : std::span(argv + optind, argv + argc))
+    fails([&] {
+      std::error_code ignored;  // it may be missing
+      if (fs::is_regular_file(path, ignored) && fs::equivalent("/dev/stdin", path, ignored))
+        throw std::runtime_error(path.string() + ": is its own source");
+      sinks.emplace_back(pool, memory, path);
+    });
 
-  queue_type queue{pool.executor(), {.buffer_size = block_size, .order = asioq::execution_order::as_if_serial}};
+  queue_type queue{pool.executor(), options(), &memory};
   asioq::reader source{queue, STDIN_FILENO};
   std::span<const std::byte> block;
   while (!sinks.empty() && !fails([&] { block = source.next(); }) && !block.empty()) {

@@ -57,6 +57,12 @@ failures)
   [ ! -e /proc/self/mem ] || reports 1 "/proc/self/mem: Input/output error" "$program" /proc/self/mem copy
   "$program" source 2>/dev/null
   [ $? -eq 2 ] || fail "does not tell its usage"
+  cp block kept
+  for number in 0 5 64k -1 99999999999999 99999999999999999999999 ''; do
+    "$program" -b "$number" source kept 2>/dev/null
+    [ $? -eq 2 ] || fail "takes buffers of \"$number\" bytes"
+    is_same block kept
+  done
   ;;
 full)
   need_mounts

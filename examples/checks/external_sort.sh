@@ -38,7 +38,8 @@ runs) # in memory, in runs, and in runs of runs
   sorts input -m 1
   cat source source source >input
   sorts input -m 1
-  yes | head -n 1000000 >input
+  yes | head -n 2200000 >input # in more runs than files may be open
+  ulimit -n 170
   sorts input -m 1
   ;;
 long_lines) # longer than blocks, and than all the memory
@@ -69,7 +70,8 @@ pipes)
   is_same expected sorted
   succeeds "$program" -m 1 input /dev/stdout >pipe.out
   is_same expected pipe.out
-  succeeds "$program" -m 1 input /dev/stdout | cat >pipe.out
+  { succeeds "$program" -m 1 input /dev/stdout && : >ended; } | cat >pipe.out
+  [ -e ended ] || exit 1
   is_same expected pipe.out
   ;;
 failures)
@@ -84,9 +86,12 @@ failures)
   reports 1 "missing/external_sort-" "$program" -m 1 -t missing input sorted
   succeeds "$program" -m 1 -t temporary input sorted
   [ ! -c /dev/full ] || reports 1 "/dev/full: No space left" "$program" -m 1 -t temporary input /dev/full
+  (ulimit -n 16 && reports 1 "Too many open files" "$program" -m 1 -t temporary input sorted) || exit 1
   [ -z "$(ls temporary)" ] || fail "temporary files are left: $(ls temporary)"
-  "$program" -m 0 input sorted 2>/dev/null
-  [ $? -eq 2 ] || fail "does not tell its usage"
+  for number in 0 4G -1 99999999999999999999999 ''; do
+    "$program" -m "$number" input sorted 2>/dev/null
+    [ $? -eq 2 ] || fail "takes \"$number\" MiB"
+  done
   ;;
 full)
   need_mounts

@@ -81,6 +81,16 @@ unreadable)
 full)
   [ -c /dev/full ] || skip "there is no /dev/full"
   reports 1 "stdout" "$program" block >/dev/full
+  # Only the first of several writes to stdout fails.
+  if strace -o /dev/null true 2>/dev/null; then
+    mkdir tree
+    (cd tree && seq 1 3000 | xargs touch)
+    ASAN_OPTIONS=detect_leaks=0 reports 1 "stdout" \
+      strace -f -qq -o /dev/null -P "$(realpath .)/got" -e trace=write -e inject=write:error=ENOSPC:when=1 \
+      "$program" tree >got
+  fi
+  "$program" -j 3x block >got 2>/dev/null
+  [ $? -eq 2 ] || fail "takes 3x threads"
   ;;
 *) fail "there is no case $1" ;;
 esac

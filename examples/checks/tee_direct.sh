@@ -17,6 +17,10 @@ pipe) # of small and of large pieces
   { printf x && cat block && printf yz && cat source; } >expected
   { printf x && cat block && printf yz && cat source; } | succeeds "$program" one || exit 1
   is_same expected one
+  { succeeds "$program" /dev/stdout one <source && : >ended; } | cat >piped
+  [ -e ended ] || exit 1
+  is_same source piped
+  is_same source one
   printf x | succeeds "$program" one || exit 1 # over one that is longer
   [ "$(cat one)" = x ] || fail "the old contents are still there"
   ;;
@@ -30,6 +34,13 @@ failures)
   [ ! -s one ] || fail "there is something that was not read"
   "$program" <source 2>/dev/null
   [ $? -eq 2 ] || fail "does not tell its usage"
+  "$program" --help <source 2>/dev/null
+  [ $? -eq 2 ] || fail "takes an option for a file"
+  cp source same
+  reports 1 "same: is its own source" "$program" one same two <./same
+  for copy in same one two; do is_same source $copy; done
+  reports 1 "stdin" "$program" one <&-
+  is_same source one
   ;;
 full)
   if [ -c /dev/full ]; then

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """every_step.py PRELOAD PROGRAM [ARGUMENT...]: each call of a program fails once, in each way that it can.
 
-Runs the program in a temporary folder where "source" is a file of odd size and "block" one of 4096 bytes. It must end
-by itself: with 0 if its result is right, else with another status and a message on its standard error. PRELOAD is
-preload.cpp, which counts the calls and makes them fail. Of more calls than there is time for, some are chosen.
+Runs the program in a temporary folder where "source" is a file of odd size and "block" one of 4096 bytes; "source" is
+its standard input, too. It must end by itself: with 0 if its result is right, else with another status and a message
+on its standard error. PRELOAD is preload.cpp, which counts the calls and makes them fail. Of more calls than there is
+time for, some are chosen.
 """
 import concurrent.futures
 import os
@@ -25,8 +26,9 @@ documented = re.compile(r'^asioq: a failure was not reported: ', re.M)
 
 def run(folder, **variables):
     environment = os.environ | {'LD_PRELOAD': preload} | variables
-    return subprocess.run([program, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
-                          errors='replace', timeout=60, check=False)
+    with open(pathlib.Path(folder) / 'source', 'rb') as source:
+        return subprocess.run([program, *arguments], cwd=folder, env=environment, stdin=source, capture_output=True,
+                              text=True, errors='replace', timeout=60, check=False)
 
 
 def make_folder(folder):
