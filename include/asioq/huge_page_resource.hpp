@@ -86,7 +86,10 @@ class huge_page_resource final : public std::pmr::memory_resource {
   }
 
   void do_deallocate(void* memory, std::size_t size, std::size_t alignment) override {
-    if (is_small(alignment)) return std::pmr::new_delete_resource()->deallocate(memory, size, alignment);
+    if (is_small(alignment)) {
+      std::pmr::new_delete_resource()->deallocate(memory, size, alignment);
+      return;
+    }
     const std::scoped_lock lock(mutex_);
     idle_list& idle = list_of(size, alignment);  // which is there, since the memory was allocated
     idle.first = std::construct_at(static_cast<idle_memory*>(memory), idle.first);
