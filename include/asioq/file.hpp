@@ -24,7 +24,7 @@ namespace asioq {
 /// Whether transfers of a file are to bypass the page cache (O_DIRECT).
 enum class direct_io {
   required,   ///< They do, or opening and the streams throw.
-  preferred,  ///< They do where the file system can. Otherwise they use the page cache, and `is_direct()` is false.
+  preferred,  ///< They do if the file system supports it. Otherwise they use the page cache; `is_direct()` is false.
   off         ///< They go through the page cache.
 };
 
@@ -61,7 +61,7 @@ inline bool set_direct([[maybe_unused]] int fd, [[maybe_unused]] bool on) noexce
 #endif
 }
 
-/// The size of a disk in bytes; -1 if it does not say, as errno tells. Moves the descriptor's position for a moment.
+/// The size of a disk in bytes, or -1 with the reason in errno. Moves the descriptor's position for a moment.
 inline off_t size_of_disk(int fd) noexcept {
   const off_t before = ::lseek(fd, 0, SEEK_CUR);
   const off_t end = ::lseek(fd, 0, SEEK_END);
@@ -73,8 +73,8 @@ inline off_t size_of_disk(int fd) noexcept {
 /// Owns the descriptor of an open file. Move-only; a moved-from file is closed.
 ///
 /// Transfers are direct only on a disk, or on a regular file whose file system accepts O_DIRECT. Some file systems
-/// accept it and then refuse each transfer. The streams find that out at their first transfer, which they repeat
-/// through the page cache unless `direct_io::required` forbids it; `is_direct()` is false from then on.
+/// accept the flag and then refuse every transfer. The streams find that out at their first transfer. They repeat it
+/// through the page cache unless `direct_io::required` forbids that; `is_direct()` is false from then on.
 ///
 /// **Errors** are `std::system_error`. Their text names the operation and the path.
 ///
@@ -90,16 +90,17 @@ class file {
     return {std::move(path), "reading", O_RDONLY, mode};
   }
 
-  /// Makes the file, or empties the one that is there, for reading and writing. The permissions of a new file are 0666
+  /// Creates the file, or empties an existing one, for reading and writing. The permissions of a new file are 0666
   /// without the bits of umask(2). Until its folder has been synced, its name may vanish in a power cut. A fifo is
-  /// opened for writing only, which waits for its reader.
+  /// opened for writing only, and opening it waits for its reader.
   [[nodiscard]] static file create(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     file made(std::move(path), "writing", O_RDWR | O_CREAT, mode);
     made.empty();
     return made;
   }
 
-  /// Opens the file for reading and writing, with its contents. If it is missing, makes it as `create` does.
+  /// Opens the file for reading and writing, and keeps its contents. If it is missing, creates it as `create` does. A
+  /// fifo is opened as `create` does, too.
   [[nodiscard]] static file open_for_writing(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     return {std::move(path), "writing", O_RDWR | O_CREAT, mode};
   }
@@ -174,8 +175,8 @@ class file {
   file(std::filesystem::path path, const char* purpose, int flags, direct_io mode)
       : path_(std::move(path)), is_required_(mode == direct_io::required) {
     const std::string what = std::string("opening for ") + purpose;
-    std::error_code ignored;  // open(2) will tell
-    // A fifo that is open for reading, too, would never say that its readers are gone.
+    std::error_code ignored;  // open(2) reports it
+    // A write to a fifo would not fail when its other readers are gone if this descriptor could read, too.
     if (flags != O_RDONLY && std::filesystem::is_fifo(path_, ignored)) flags = O_WRONLY;
     do {
       fd_ = ::open(path_.c_str(), flags | O_CLOEXEC, 0666);

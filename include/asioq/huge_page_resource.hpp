@@ -1,7 +1,7 @@
 #pragma once
 
 /// @file
-/// Memory for buffers that a device can be told of in few pieces.
+/// Buffers in huge pages, for direct transfers.
 
 #include <asioq/options.hpp>
 
@@ -20,29 +20,30 @@
 
 namespace asioq {
 
-/// Has the buffers of queues share huge pages, where the kernel has some:
+/// Puts the buffers of queues into huge pages, which the buffers share, where the kernel provides such pages:
 ///
 ///     asioq::huge_page_resource pages;
 ///     asioq::basic_asio_queue queue{executor, options, std::pmr::polymorphic_allocator<>(&pages)};
 ///
-/// An ordinary buffer consists of pages of 4096 bytes that are all over the memory, and the kernel and the device have
-/// to deal with each of them in each direct transfer. One in huge pages is in one piece, or two. That pays for direct
-/// transfers of 64 KiB and more, most of all on the disks of virtual machines. A program whose transfers go through the
-/// page cache gains nothing.
+/// An ordinary buffer consists of pages of 4096 bytes, scattered over physical memory. In each direct transfer, the
+/// kernel and the device have to handle every one of them. In huge pages, a buffer of at most 2 MiB is one contiguous
+/// piece, or two. That pays for direct transfers of 64 KiB and more, most of all on the disks of virtual machines. A
+/// program whose transfers go through the page cache gains nothing.
 ///
-/// Where the kernel has no huge pages to give, the memory consists of ordinary ones. Source: madvise(2),
+/// Where the kernel has no huge pages to give, the memory consists of ordinary pages. Source: madvise(2),
 /// `MADV_HUGEPAGE`.
 ///
-/// **Memory** comes from mmap(2), and goes back when the resource is destroyed. What is deallocated before serves
-/// allocations of the same size. The smallest unit is a huge page, in general 2 MiB. So let all queues of a program
-/// share a resource, and do without if all their buffers together have less than that. What is aligned to less than
-/// `buffer_alignment`, such as the small objects of a queue, comes from `std::pmr::new_delete_resource()`.
+/// **Memory** comes from mmap(2), and the resource returns it when it is destroyed. What is deallocated before that is
+/// reused for allocations of the same size and alignment. The resource takes memory in units of a huge page, usually 2
+/// MiB. So let all queues of a program share a resource, and do without one if all their buffers together take less
+/// than 2 MiB. Allocations with an alignment of less than `buffer_alignment`, such as the small objects of a queue,
+/// come from `std::pmr::new_delete_resource()`.
 ///
-/// **Lifetime.** It must outlive the queues and all their handles.
+/// **Lifetime.** The resource must outlive the queues and all their handles.
 ///
-/// **Threads.** Any threads may use it at the same time.
+/// **Threads.** Any number of threads may use it at the same time.
 ///
-/// **Complexity.** An allocation is linear in the number of the different sizes so far.
+/// **Complexity.** An allocation or a deallocation takes time linear in the number of different sizes so far.
 class huge_page_resource final : public std::pmr::memory_resource {
  public:
   huge_page_resource() = default;
@@ -54,14 +55,14 @@ class huge_page_resource final : public std::pmr::memory_resource {
 
  private:
   static constexpr std::size_t huge_page = std::size_t{2} << 20U;
-  /// Of address space. Only huge pages that are used take memory.
+  /// In bytes of address space. Only the huge pages that are used take memory.
   static constexpr std::size_t least_piece = 16 * huge_page;
 
   struct piece {
     void* begin;
     std::size_t size;
   };
-  /// Deallocated memory, in which the next one of its size is.
+  /// Is in deallocated memory, and points to the next of the same size.
   struct idle_memory {
     idle_memory* next;
   };
@@ -105,12 +106,12 @@ class huge_page_resource final : public std::pmr::memory_resource {
     return place != idle_.end() ? *place : idle_.emplace_back(idle_list{size, alignment, nullptr});
   }
 
-  /// Begins a piece that has room for this. What the last one has left is lost.
+  /// Begins a piece that has room for this allocation. What is left of the last piece stays unused.
   void add_piece(std::size_t size, std::size_t alignment) {
     if (size > std::numeric_limits<std::size_t>::max() / 4 || alignment > size + least_piece) throw std::bad_alloc();
     const std::size_t whole = std::max(least_piece, (size + alignment + huge_page - 1) / huge_page * huge_page);
     pieces_.reserve(pieces_.size() + 1);
-    // Huge pages have to be aligned, so it is cut out of a larger piece.
+    // Huge pages have to be aligned, so the piece is cut out of a larger mapping.
     void* const place = ::mmap(nullptr, whole + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (place == MAP_FAILED) throw std::bad_alloc();
     auto* const begin = static_cast<std::byte*>(place);
@@ -128,8 +129,8 @@ class huge_page_resource final : public std::pmr::memory_resource {
   std::mutex mutex_;  // for all below
   std::vector<piece> pieces_;
   std::vector<idle_list> idle_;
-  void* free_ = nullptr;  // in the last piece
-  std::size_t left_ = 0;  // bytes from there on
+  void* free_ = nullptr;  // the unused end of the last piece
+  std::size_t left_ = 0;  // its bytes
 };
 
 }  // namespace asioq

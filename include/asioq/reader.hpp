@@ -42,9 +42,10 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
         offset_(offset),
         length_(length) {}
 
-  /// The first byte that could not be read, in bytes from the start of the file. On a pipe, bytes read before.
+  /// The first byte that could not be read, in bytes from the start of the file. On a pipe, how many bytes were read
+  /// before.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
-  /// How many bytes from there on the reader leaves out. 0 if it leaves out nothing and tries again.
+  /// How many bytes from there on the reader skips. 0 if it skips nothing and tries again.
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
  private:
@@ -63,63 +64,65 @@ class reader_buf;
 struct reader_options {
   /// Where to begin, in bytes from the start of the file; any number, whatever the file's alignment is.
   std::uint64_t offset = 0;
-  /// How many bytes to read at most. Behind them the reader is at its end, as at the end of the file.
+  /// The most bytes to read. After them the reader is at its end, as at the end of the file.
   std::uint64_t length = std::numeric_limits<std::uint64_t>::max();
-  /// How many bytes to read ahead at most, beyond the block that the program has or wants. It is rounded down to whole
-  /// buffers of the queue, but at least one, and at most 1024 of them. 0 means to read nothing before it is asked for.
+  /// The most bytes to read ahead, beyond the block that the program has or wants. Rounded down to whole buffers of the
+  /// queue, but at least one and at most 1024 of them. With 0, the reader reads nothing before it is asked for.
   std::size_t max_ahead = std::size_t{2} << 20U;
 };
 
-/// Reads a file from one byte to the next, with seeks, in blocks that it reads ahead through a queue.
+/// Reads a file sequentially, in blocks that it reads ahead through a queue. It can seek.
 ///
 /// It takes requests of the queue for its blocks, and gives each buffer back once its block is consumed. A block is as
-/// long as the queue's buffers, rounded down to the file's alignment. It submits the requests as reads with a receiver,
-/// and uses nothing else of the queue. So it works on every executor, and shares the queue with other streams and with
-/// requests of the program. If the file is direct, the reader reads aligned blocks, and hands out the part that the
-/// program asked for.
+/// long as the queue's buffers, rounded down to the file's alignment. The reader submits the requests as reads with a
+/// receiver, and uses nothing else of the queue. So it works on every executor, and shares the queue with other streams
+/// and with the program's own requests. If the file is direct, the reader reads aligned blocks, and hands out the part
+/// that the program asked for.
 ///
-/// **Order.** Its reads have their place in the order of the queue. So a call sees everything that was submitted on the
-/// queue before it, unless the reader had read the block ahead. Such a block has what the file had when it was read.
-/// After a `seek` out of what is read ahead, and at the end of the file, the reader reads again.
+/// **Order.** The reader's reads have their place in the order of the queue. So a call sees everything that was
+/// submitted on the queue before it, unless the reader had already read the block ahead. Such a block has what the file
+/// had when it was read. After a `seek` to a place that is not in these blocks, and at the end of the file, the reader
+/// reads again.
 ///
 /// **The end.** A call at the end of the file tries to read more, as read(2) does. So a file may grow: after an empty
-/// `next()` the next one tries again. If the file shrinks, the reader ends where the file then ends, or once it has
-/// handed out what it has read ahead. At `reader_options::length` bytes it ends for good.
+/// `next()`, the next call tries again. If the file shrinks, the reader ends where the file then ends, or once it has
+/// handed out what it has read ahead. After `reader_options::length` bytes it ends for good.
 ///
-/// **Look-ahead.** It begins with one block and doubles that when the program really waits for one, up to
-/// `reader_options::max_ahead`. It reduces the distance when the program no longer waits, or when seeks throw away more
-/// than a quarter of what was read ahead. A seek to a place inside a block that is there keeps the block. In strict
-/// order the reads overlap with the program's work; as if serial, with each other, too. It does not read beyond the end
-/// that the file had when the reader was made, unless the file turns out to be longer. Look-ahead leaves a quarter of
-/// `queue_options::max_requests` to others. A read that the program needs takes the last request, too. If there is
-/// none, and nothing is in flight that could give one back, the call throws what `get()` of the queue throws.
+/// **Look-ahead.** The reader begins one block ahead. It doubles the distance when the program really waits for a
+/// block, up to `reader_options::max_ahead`. It reduces the distance when the program no longer waits, or when seeks
+/// throw away more than a quarter of what was read ahead. A seek into a block that has been read ahead keeps the block.
+/// In strict order the reads overlap with the program's work; in as-if-serial order, with each other, too. The reader
+/// reads nothing ahead beyond the end that the file had when the reader was made, unless the file turns out to be
+/// longer. Look-ahead leaves a quarter of `queue_options::max_requests` to others. A read that the program needs takes
+/// even the last request. If there is none, and nothing is in flight that could give one back, the call throws what the
+/// queue's `get()` throws.
 ///
-/// **Pipes** and all else that has no offsets are read at their own position, a block at a time, and never ahead. A
-/// block is what one read(2) returns. The reader can neither seek in them nor begin at an offset.
+/// **Pipes**, and everything else that has no offsets, are read at their own position, one block at a time, and never
+/// ahead. A block is what one read(2) returns. The reader can neither seek in them nor begin at an offset.
 ///
-/// **Errors.** The data before an error are handed out first. Then the call throws `read_error`, and the reader goes on
-/// behind the block that failed: `read_error::offset()` and `length()` say what it has left out, and `position()` is
-/// the end of that. A program that wants the readable part of the block seeks back and reads in smaller pieces. A read
-/// that was cancelled (`cancel()` of the queue, `failure_policy::hold`) throws `std::errc::operation_canceled`, leaves
-/// out nothing, and is submitted again by the next call. The reader leaves out nothing either after a failed read of a
-/// pipe, or of a place where the file was known to have ended. A call may also throw what `get()`, `submit()` and
-/// `run_one()` of the queue throw. It can be repeated then.
+/// **Errors.** The reader first hands out the data before an error. Then the call throws `read_error`, and the reader
+/// continues after the block that failed: `read_error::offset()` and `length()` say what it has skipped, and
+/// `position()` is the end of that. A program that wants the readable part of the block seeks back and reads in smaller
+/// pieces. A cancelled read (the queue's `cancel()`, `failure_policy::hold`) throws `std::errc::operation_canceled` and
+/// skips nothing; the next call submits it again. The reader also skips nothing after a failed read of a pipe, or of a
+/// place where the file was known to have ended. A call may also throw what `get()`, `submit()` and `run_one()` of the
+/// queue throw, and can then be repeated.
 ///
 /// **Waiting.** A call that has to wait delivers, as `run_one()` does: it gives finished requests to all receivers of
-/// the queue. So a receiver must not make such a call: if it has to wait there, it throws what `run_one()` throws. Each
-/// call that may wait has an awaitable twin, to be awaited at once: `co_await source.async_next()`. The queue resumes
-/// the coroutine inside a call that delivers; see `async_submission`. The coroutine may destroy the reader then. The
-/// reader takes one call at a time: make no other until a twin has returned. A suspended coroutine may be destroyed;
-/// the position stays where it then was.
+/// the queue. So a receiver must not make such a call. If the call has to wait there, it throws what `run_one()`
+/// throws. Each call that may wait has an awaitable twin, to be awaited at once: `co_await source.async_next()`. The
+/// queue resumes the coroutine inside a call that delivers; see `async_submission`. The coroutine may destroy the
+/// reader then. The reader takes one call at a time: make no other until an awaited one has returned. A suspended
+/// coroutine may be destroyed; the position stays where it then was.
 ///
 /// **Lifetime.** The queue and the file must outlive the reader. The destructor does not wait: it cancels the reads
-/// that have not begun, and all reads recycle themselves. Until they have finished the descriptor should stay open, and
-/// a pipe's must.
+/// that have not begun, and all reads recycle themselves. The descriptor should stay open until they have finished, and
+/// that of a pipe must.
 ///
 /// **Threads.** As the queue's: one owner.
 ///
-/// **Allocations.** The constructor takes some bytes for each block of `max_ahead`. After that only the queue
-/// allocates, for requests that it has not made before.
+/// **Allocations.** The constructor allocates some bytes for each block of `max_ahead`. After that only the queue
+/// allocates, when the reader needs more requests than the queue has made.
 template <class Queue>
 class reader final : private completion {
  public:
@@ -147,29 +150,29 @@ class reader final : private completion {
     for (detail::request_record* const one : discarded_) detail::request_access::abandon(*one);
   }
 
-  /// Returns the rest of the block in which the position is, without a copy, and moves the position behind it. Empty at
-  /// the end. The bytes are valid until the next call of the reader.
+  /// Returns the rest of the block that contains the position, without a copy, and moves the position to its end. Empty
+  /// at the end. The bytes are valid until the next call of the reader.
   [[nodiscard]] std::span<const std::byte> next() { return run(next_call(*this, blocking)); }
 
-  /// Copies bytes from the position on until `to` is full, and returns how many: fewer only at the end. If it throws,
-  /// `to` has the bytes before `read_error::offset()`.
+  /// Copies bytes from the position on until `to` is full, and returns how many it has copied: fewer only at the end.
+  /// If it throws, `to` has the bytes before `read_error::offset()`.
   std::size_t read(std::span<std::byte> to) { return run(read_call(*this, blocking, to)); }
 
   /// Returns the next `count` bytes, or fewer at the end or before an error, and leaves the position where it is.
   /// Copies nothing if one block has them all. The bytes are valid until the next call. If the first of them cannot be
-  /// read it throws, and each further `peek` there throws again. Throws `std::invalid_argument` if `count` exceeds the
-  /// queue's `buffer_size`.
+  /// read, the call throws, and so does each further `peek` there. Throws `std::invalid_argument` if `count` exceeds
+  /// the queue's `buffer_size`.
   [[nodiscard]] std::span<const std::byte> peek(std::size_t count) { return run(peek_call(*this, blocking, count)); }
 
-  /// The block that `next()` would return, as a request of the queue with its buffer; an empty handle at the end. Its
-  /// `data()` are the bytes, its `offset()` is where they are in the file, its `length()` how many they are. They need
-  /// not begin at the beginning of `buffer()`, for example after a seek. The buffer goes back to the queue with the
-  /// handle.
+  /// Returns the block that `next()` would return, as a request of the queue with its buffer; an empty handle at the
+  /// end. The request's `data()` are the bytes, `offset()` is where they are in the file, and `length()` is how many
+  /// there are. The bytes need not start at the beginning of `buffer()`, for example after a seek. The buffer goes back
+  /// to the queue when the handle is destroyed.
   [[nodiscard]] asio_request take() { return run(take_call(*this, blocking)); }
 
-  /// Moves the position to a byte of the file, before or behind its end. Throws `std::invalid_argument` if the offset
+  /// Moves the position to any byte of the file, or beyond its end. Throws `std::invalid_argument` if the offset
   /// exceeds 2^63 - 1, and `std::system_error` (`std::errc::invalid_seek`) if the file has no offsets and this is not
-  /// where the reader is. Neither waits nor reads.
+  /// the current position. Neither waits nor reads.
   void seek(std::uint64_t offset) {
     check_place(offset);
     position_ = offset;
@@ -415,7 +418,8 @@ class reader final : private completion {
     }
   }
 
-  /// Whether what came behind the block's data may have been so only at the time of an earlier call.
+  /// Whether the end or the cancellation after the block's data was found for an earlier call, so that it may no longer
+  /// hold.
   [[nodiscard]] bool is_outdated(const block& its) const noexcept {
     return (its.ends_file || its.error == ECANCELED) && its.asked_by != call_;
   }

@@ -15,18 +15,18 @@
 
 namespace asioq {
 
-/// Lets `std::istream`, and so `std::getline` and `operator>>`, read from a reader:
-/// `asioq::reader_buf buffer{source}; std::istream in{&buffer};`. It hands out the reader's blocks without a copy.
+/// Lets `std::istream`, and so `std::getline` and `operator>>`, read from a reader: `asioq::reader_buf buffer{source};
+/// std::istream in{&buffer};`. It hands out the reader's blocks without a copy.
 ///
-/// An exception of the reader sets `badbit` in the stream, or leaves the stream's call if its `exceptions()` have that
-/// bit. After `clear()` the stream goes on, behind what the reader has left out. At the end of a file that may grow,
-/// `clear()` lets the stream try again, too. A character can be put back if it is still in the block.
+/// An exception of the reader sets `badbit` in the stream, or propagates from the stream's call if `exceptions()` has
+/// that bit. After `clear()` the stream continues after what the reader has skipped. At the end of a file that may
+/// grow, `clear()` also lets the stream try again. A character can be put back if it is still in the block.
 ///
-/// A stream seeks wherever the reader can. Relative to the end it uses the size that the file has at that moment,
-/// without what the queue has not written yet.
+/// A stream seeks wherever the reader can. Seeks from the end use the size that the file has at that moment, without
+/// what the queue has not written yet.
 ///
-/// The reader must outlive it. The reader's position is the end of the block that the stream has. A call of the reader
-/// invalidates that block, so use the reader only through the stream. The buffer allocates nothing itself.
+/// The reader must outlive the buffer. The reader's position is the end of the block that the stream has. A call of the
+/// reader invalidates that block, so use the reader only through the stream. The buffer allocates nothing itself.
 template <class Queue>
 class reader_buf final : public std::streambuf {
  public:
@@ -37,7 +37,7 @@ class reader_buf final : public std::streambuf {
   /// Makes the reader's next block the get area.
   int_type underflow() override {
     if (gptr() == egptr()) {
-      show({});  // the call takes the block away, also where it throws
+      show({});  // the call invalidates the block, even if it throws
       show(source_.next());
     }
     return gptr() == egptr() ? traits_type::eof() : traits_type::to_int_type(*gptr());
@@ -52,7 +52,7 @@ class reader_buf final : public std::streambuf {
     } else if (from == std::ios_base::end) {
       base = source_.end_now();
     }
-    // A distance before the file's first byte becomes a number that no file reaches.
+    // A place before the file's first byte becomes an offset that no file reaches.
     return seekpos(as_position(base + static_cast<std::uint64_t>(offset)), which);
   }
 
@@ -88,19 +88,19 @@ class reader_buf final : public std::streambuf {
   reader<Queue>& source_;
 };
 
-/// Lets `std::ostream`, and so `operator<<`, write to a writer:
-/// `asioq::writer_buf buffer{sink}; std::ostream out{&buffer};`.
+/// Lets `std::ostream`, and so `operator<<`, write to a writer: `asioq::writer_buf buffer{sink}; std::ostream
+/// out{&buffer};`.
 ///
-/// It has no buffer of its own, since the writer's block is one. So the writer accepts at once what the stream is
-/// given, `tellp()` is the writer's position, and the program may call the writer as well. Flushing the stream calls
-/// `flush()` of the writer, so `std::endl` in a loop costs a write for each line. The buffer makes nothing durable, and
-/// does not close the writer.
+/// It has no memory of its own, since it uses the writer's block. So the writer accepts at once what the stream is
+/// given, `tellp()` is the writer's position, and the program may also call the writer itself. Flushing the stream
+/// calls the writer's `flush()`, so `std::endl` in a loop costs a write for each line. The buffer makes nothing
+/// durable, and does not close the writer.
 ///
-/// An exception of the writer sets `badbit` in the stream, or leaves the stream's call if its `exceptions()` have that
-/// bit. `write()` and `put()` of the stream have accepted nothing then. `operator<<` gives padding (`std::setw`) one
-/// character at a time, so a part of that may have been accepted; `tellp()` after `clear()` tells. After `retry()` of
-/// the writer and `clear()` the stream goes on. It cannot seek. The writer must outlive the buffer, which allocates
-/// nothing itself.
+/// An exception of the writer sets `badbit` in the stream, or propagates from the stream's call if `exceptions()` has
+/// that bit. `write()` and `put()` of the stream have then accepted nothing. `operator<<` writes padding (`std::setw`)
+/// one character at a time, so some of it may have been accepted; `tellp()` tells after `clear()`. After the writer's
+/// `retry()` and the stream's `clear()` the stream continues. It cannot seek. The writer must outlive the buffer, which
+/// allocates nothing itself.
 template <class Queue>
 class writer_buf final : public std::streambuf {
  public:

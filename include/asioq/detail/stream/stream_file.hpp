@@ -40,20 +40,21 @@ file_facts stream_facts(const Executor& executor, int fd) noexcept {
   }
 }
 
-/// Where the file ends; 0 of what has no offsets. May block. Moves the position of a disk's descriptor for a moment.
+/// The offset of the file's end; 0 if it has no offsets. May block. Moves the position of a disk's descriptor for a
+/// moment.
 inline std::uint64_t end_of(const file_facts& facts, int fd) noexcept {
   if (facts.is_stream) return 0;
   if (facts.size != file_facts::unlimited) return facts.size;
   return static_cast<std::uint64_t>(std::max<off_t>(size_of_disk(fd), 0));
 }
 
-/// The facts of a descriptor. The size is at least what it will be when the queue has carried out all that it has,
-/// through whatever descriptor.
+/// The facts of a descriptor. The size is at least what it will be when the queue has carried out all its requests,
+/// including those through other descriptors of the same file.
 template <class Queue>
 file_facts facts_ahead(Queue& queue, int fd) noexcept {
-  std::uint64_t end = 0;   // behind what is written at an offset
-  std::uint64_t more = 0;  // bytes that are written elsewhere, perhaps at the file's end
-  std::optional<file_identity> own;
+  std::uint64_t end = 0;             // of what is written at an offset
+  std::uint64_t more = 0;            // bytes that are written elsewhere, perhaps at the file's end
+  std::optional<file_identity> own;  // of `fd`, once it is needed
   int last_fd = fd;
   bool is_same = true;
   bool appends = false;
@@ -94,7 +95,7 @@ class stream_file {
   [[nodiscard]] bool is_stream() const noexcept { return facts_.is_stream; }
   /// Facts as they were when the stream was made.
   [[nodiscard]] const file_facts& facts() const noexcept { return facts_; }
-  /// As `end_of`, then.
+  /// `end_of` the file, from those facts.
   [[nodiscard]] std::uint64_t end() const noexcept { return end_of(facts_, fd_); }
   /// What offsets and lengths of transfers must be multiples of; changes to 1 if the file switches to the page cache.
   [[nodiscard]] std::size_t alignment() const noexcept { return facts_.alignment; }

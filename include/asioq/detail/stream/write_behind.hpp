@@ -35,24 +35,24 @@ namespace asioq::detail {
 
 /// The write-behind of a writer: everything but the type of its queue.
 ///
-/// The bytes are in `write_blocks`. `pump` decides what is submitted next, and never blocks. It is called after every
-/// change that may matter to that.
+/// The bytes are in `write_blocks`. `pump` decides what to submit next, and never blocks. Every change that may affect
+/// that decision calls it.
 ///
 /// PADDING
 ///
-/// Padding behind the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The
-/// cut waits until all that was submitted is written, so that it never makes a file longer in which a write has failed.
-/// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, or will be by
-/// what is with the queue, something else has extended it, and it is not cut. If that request then fails, the padding
-/// stays.
+/// Padding past the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The cut
+/// waits until everything submitted is written, so that it never extends a file in which a write has failed.
+/// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, or a request
+/// with the queue will make it longer, something else has extended it, and the writer does not cut it. If that request
+/// then fails, the padding stays.
 ///
 /// FAILURES
 ///
-/// After a failure nothing is submitted, and nothing accepted, until `retry`. Then, once the queue has none of its
-/// requests, the writer submits again all blocks from the first one that is not written, including those behind it that
-/// were written: blocks overlap, so that writing only some of them again would leave older bytes. If a sync has failed,
-/// the kernel may have dropped what it had. Then all that is not durable counts as not written. If the writer no longer
-/// has that, no further sync of it succeeds.
+/// After a failure the writer submits nothing and accepts nothing until `retry`. Then, once the queue has none of its
+/// requests, it submits again all blocks from the first one that is not written. That includes later blocks that were
+/// written: blocks overlap, so writing only some of them again could leave older bytes in place. If a sync has failed,
+/// the kernel may have dropped what it had. Then everything that is not durable counts as not written. If the writer no
+/// longer has that, none of its further syncs succeeds.
 class write_behind : public completion, private write_blocks {
  public:
   struct settings {
@@ -68,7 +68,7 @@ class write_behind : public completion, private write_blocks {
   [[nodiscard]] std::uint64_t written_through() const noexcept { return written_; }
   [[nodiscard]] std::uint64_t durable_through() const noexcept { return durable_; }
 
-  /// The caller knows of a failure from here on.
+  /// Returns the failure, of which the caller knows from here on.
   [[nodiscard]] std::error_code tell_error() noexcept {
     if (error_ == 0) return {};
     is_told_ = true;
@@ -138,12 +138,12 @@ class write_behind : public completion, private write_blocks {
     release();
     is_told_ = true;
   }
-  /// How many parts `hand_out` has at most.
+  /// The most parts that `hand_out` hands out.
   [[nodiscard]] std::size_t parts() const noexcept { return blocks_.size() + (has_current_ ? 1 : 0); }
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
 
-  /// Lets the waiting calls go on, and resumes the coroutines of those that are at their end. They may destroy the
-  /// writer, and this with it.
+  /// Lets the waiting calls go on, and resumes the coroutines of those that have ended. They may destroy the writer, and
+  /// this with it.
   void serve() noexcept {
     if (is_serving_) return;
     is_serving_ = true;
@@ -198,8 +198,8 @@ class write_behind : public completion, private write_blocks {
   }
   virtual ~write_behind() = default;
 
-  /// Takes notice if the file is longer than this writer has made it, or will be when the queue has done what it has.
-  /// Returns false if the kernel does not say now how long it is.
+  /// Notes whether something else has made the file longer than this writer has, or will when the queue has carried out
+  /// all its requests. Returns false if the kernel does not say how long the file is.
   bool look_at_size() noexcept {
     const file_facts now = facts(file_.fd());
     if (now.is_stream && !file_.is_stream()) return false;
@@ -313,7 +313,7 @@ class write_behind : public completion, private write_blocks {
       refuse(std::errc::not_enough_memory, "asioq: all max_requests requests are in use");
   }
 
-  /// `its` is the request that has failed, if it is one.
+  /// `its` is the request that has failed, or null if the failure was none of a request.
   void fail(int error, const asio_request* its = nullptr) noexcept {
     if (error_ != 0) return;
     error_ = error;
@@ -589,7 +589,7 @@ class write_behind : public completion, private write_blocks {
   /// else has made the file longer.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
-    return look_at_size() && offset >= extent_;  // otherwise reading it will tell
+    return look_at_size() && offset >= extent_;  // otherwise a read finds out
   }
 
   // Submitting
@@ -625,7 +625,7 @@ class write_behind : public completion, private write_blocks {
     }
   }
 
-  /// The same for what `get_for_control` gave.
+  /// The same for a request from `get_for_control`, which goes back to its block if the queue has not taken it.
   bool submit_control(asio_request&& request) noexcept {
     if (submit_counted(std::move(request))) return true;
     give_back(request);
@@ -664,7 +664,7 @@ class write_behind : public completion, private write_blocks {
 
   void submit_cut() noexcept {
     if (in_flight() != 0 && !hurries_) return;
-    if (!look_at_size()) {  // to cut what others have written would be wrong, to leave the zeros, too
+    if (!look_at_size()) {  // it must neither cut what others have written nor leave the zeros
       fail(EIO);
       return;
     }
@@ -875,7 +875,7 @@ class write_behind : public completion, private write_blocks {
     try {
       std::fprintf(stderr, "asioq: a failure was not reported: writing %s: %s, from offset %llu on\n",
                    file_.name().c_str(), std::error_code(error_, std::system_category()).message().c_str(), offset);
-    } catch (...) {  // there is no memory for the long message
+    } catch (...) {  // no memory for the names
       std::fprintf(stderr, "asioq: a failure was not reported: writing: errno %d, from offset %llu on\n", error_,
                    offset);
     }
@@ -924,11 +924,11 @@ class write_behind : public completion, private write_blocks {
   int error_ = 0;                      // an errno value; nothing is submitted while it is set
   bool is_told_ = false;               // the caller knows
   int sync_failed_ = 0;                // a sync has failed, and may have lost data
-  int lost_ = 0;                       // and they are not here any more
-  asio_op failed_op_ = asio_op::free;  // what has failed, for messages; `free` if it was no request
+  int lost_ = 0;                       // and the writer no longer has them
+  asio_op failed_op_ = asio_op::free;  // of the request that has failed, for messages; `free` if it was no request
   std::uint64_t failed_offset_ = 0;
   std::size_t failed_length_ = 0;
-  asio_request failed_;  // and its request, if it is no block
+  asio_request failed_;  // itself, if it is not that of a block
   bool is_rewinding_ = false;
 
   bool is_closing_ = false;

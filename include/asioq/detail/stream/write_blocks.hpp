@@ -18,17 +18,21 @@ namespace asioq::detail {
 ///
 /// WHERE THE BYTES ARE
 ///
-/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and behind them `current_`, which is
-/// being filled. Of `blocks_`, the first `returned_` were submitted and have come back. Those from there to
-/// `submitted_` are with the queue, and the rest have yet to be submitted. Requests come back in the order of their
-/// submission, so the answer to a write always concerns block `returned_`. The first block leaves once it is written
-/// (or durable, with `keeps_until_durable_`). So after a failure everything that is not written is still here, in
-/// order.
+/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and after them `current_`, which is being
+/// filled. `blocks_` has three parts, in this order:
+///
+///   [0, returned_)           were submitted and have come back
+///   [returned_, submitted_)  are with the queue
+///   [submitted_, size)       have yet to be submitted
+///
+/// Requests come back in the order of their submission, so the result of a write always belongs to block `returned_`.
+/// The first block leaves once it is written (or durable, with `keeps_until_durable_`). So after a failure everything
+/// that is not written is still here, in order.
 ///
 /// DIRECT FILES
 ///
-/// Where the alignment is more than 1, each transfer begins and ends at a multiple of it. A unit that is not full is
-/// *padded*: with zeros behind the file's end, otherwise with what the file has there, which has to be read first. The
+/// If the alignment is more than 1, each transfer begins and ends at a multiple of it. A unit that is not full is
+/// *padded*: with zeros past the file's end, otherwise with what the file has there, which has to be read first. The
 /// next block begins with a copy of such a unit (`edge_`) and writes it again. The queue keeps the two in order, since
 /// they overlap.
 class write_blocks {
