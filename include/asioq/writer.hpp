@@ -24,8 +24,8 @@ namespace asioq {
 
 /// How long a writer keeps what it has accepted.
 enum class retention {
-  /// Until the kernel has it. A failed sync may then lose what was written since the last successful one: the kernel may
-  /// have dropped it, and the writer no longer has it.
+  /// Until the kernel has it. A failed sync may then lose what was written since the last successful one, since the
+  /// kernel may have dropped it, and the writer no longer has it.
   until_written,
   /// Until a sync has made it durable. So `retry()` can write everything again even after a failed sync. The writer
   /// starts syncs by itself, before data that are not yet durable use up `max_behind`.
@@ -196,7 +196,7 @@ class writer {
 
   /// Why the writer accepts nothing; empty if it accepts. Calling this counts as a report of the failure.
   [[nodiscard]] std::error_code error() const noexcept { return core_->tell_error(); }
-  /// Submits everything that is not written again, in order, and lets the writer accept again. After a failed sync that
+  /// Resubmits, in order, everything that is not written, and lets the writer accept again. After a failed sync that
   /// includes what is not durable, if the writer still has it. Has no effect if nothing has failed. Does not wait. If a
   /// request fails again, the next call throws, and `error()` says why.
   ///
