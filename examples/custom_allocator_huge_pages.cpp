@@ -1,4 +1,4 @@
-// Shows buffers that share huge pages, so that a device can be told of each in one piece.
+// Shows buffers that share huge pages, where each is contiguous in physical memory.
 #include <asioq/asioq.hpp>
 
 #include <algorithm>

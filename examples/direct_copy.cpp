@@ -1,7 +1,7 @@
-// Copies a file past the page cache, makes the copy durable, and compares checksums at the end. What it leaves where it
-// fails is no copy, even if it is as large as one. It shows a reader and a writer on one queue. The queue runs at the
-// same time whatever cannot disturb each other, so while some blocks are written others are read. Each block is written
-// from the buffer it was read into, which is in huge pages, so that a device can be told of it in one piece.
+// Copies a file past the page cache, makes the copy durable, and then compares checksums. If it fails, the destination
+// is not a copy, even if it has the right size. It shows a reader and a writer on one queue. The queue runs requests
+// that do not conflict at the same time, so it reads some blocks while it writes others. Each block is written from the
+// buffer it was read into. The buffers are in huge pages, where each is contiguous in physical memory.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
@@ -30,11 +30,11 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::size_t depth = 8;  // blocks that are read ahead, blocks that have yet to be written, and threads
 
-/// Copies everything, until it and the name of the copy cannot vanish in a power cut.
+/// Copies everything. When it returns, the data and the name of the copy survive a power cut.
 void copy(auto& queue, const asioq::file& in, const asioq::file& out) {
   const std::size_t most = depth * queue.options().buffer_size;
   const std::uint64_t size = in.size();
-  // Writes in any order are faster into room that is there already. Where that cannot be had they make their own.
+  // Writes in any order are faster into space that is allocated already. If this fails, they allocate it themselves.
   if (size > 0) static_cast<void>(::fallocate(out.fd(), 0, 0, static_cast<off_t>(size)));
 
   progress line;
@@ -88,7 +88,7 @@ int main(int argc, char** argv) try {
   copy(queue, in, out);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   for (const asioq::file* its : {&in, &out})
-    if (!its->is_direct()) std::printf("%s: O_DIRECT is refused here, so it was buffered\n", its->path().c_str());
+    if (!its->is_direct()) std::printf("%s: O_DIRECT is refused here, so I/O was buffered\n", its->path().c_str());
   const auto size = static_cast<double>(out.size());
   std::printf("copied %.0f bytes in %.3f s: %.1f MiB/s\n", size, seconds.count(), size / (1 << 20) / seconds.count());
   const std::size_t sums[] = {checksum(queue, from), checksum(queue, to)};

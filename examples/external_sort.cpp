@@ -1,10 +1,10 @@
 // Sorts the lines of a file that may be larger than memory, by their bytes, as sort(1) does with LC_ALL=C.
 //
-// It shows many streams on one queue. Parts of the input are sorted by threads, where the reader has put them, while
-// the next part is read and an older one is written to a temporary file, a run. Then all runs are read ahead at the
-// same time and merged. If everything fits into memory, it is merged from there.
+// It shows many streams on one queue. Threads sort parts of the input in the buffers that the reader has filled. At the
+// same time, the reader reads the next part, and a writer writes an older one to a temporary file, a run. Then all runs
+// are read ahead at the same time and merged. If everything fits into memory, it is merged from there.
 //
-// The output may be the input, which is lost then if the last merge fails.
+// The output may be the input. If the last merge fails then, the data are lost.
 #include <asioq/asioq.hpp>
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkstemp
@@ -128,7 +128,7 @@ class sorted_lines {
   /// The next line, valid until the next call.
   line next() {
     if (!source_) {
-      // The texts are all over the memory.
+      // The texts are scattered over the memory.
       if (next_ + 16 < part_.lines.size()) __builtin_prefetch(part_.lines[next_ + 16].text.data());
       return next_ < part_.lines.size() ? part_.lines[next_++] : line();
     }
@@ -178,7 +178,7 @@ class external_sort {
       merge_runs(most_merged());
       open_runs(runs_.size());
     }
-    // Only now: it may be the input.
+    // Not earlier: it may be the input.
     if (fs::is_regular_file(out.path())) fs::resize_file(out.path(), 0);
     merge_into(out);
   }
@@ -186,12 +186,13 @@ class external_sort {
  private:
   static constexpr std::size_t most_runs = 128;  // each is an open descriptor
 
-  /// How many runs are merged at a time: each reader needs a few blocks.
+  /// The most runs that are merged at a time: each reader needs a few blocks.
   [[nodiscard]] std::size_t most_merged() const {
     return std::clamp<std::size_t>(memory_ / block_size_ / 4, 2, most_runs / 2);
   }
 
-  /// Merges the oldest runs until at most `count` are left. First writes what is in memory, which the merges need.
+  /// Merges the oldest runs until at most `count` are left. First writes what is in memory, since the merges need that
+  /// memory.
   void merge_runs(std::size_t count) {
     while (!sorting_.empty()) write_oldest();
     for (; runs_.size() > count; merge_into_run()) open_runs(most_merged());
@@ -209,7 +210,7 @@ class external_sort {
       sources_.emplace_back(queue_, std::move(runs_.front()), memory_ / count - block_size_);
   }
 
-  /// The file has no name, so that it goes with its descriptor, whatever happens.
+  /// Makes a file without a name, so that it vanishes with its descriptor, whatever happens.
   [[nodiscard]] asioq::file make_run() const {
     std::string name = folder_ / "external_sort-XXXXXX";
     const int fd = ::mkstemp(name.data());
@@ -269,7 +270,10 @@ int main(int argc, char** argv) try {
   for (int option = 0; (option = ::getopt(argc, argv, "m:t:")) != -1;) {
     if (option == 'm') memory = number_in(optarg);
     if (option == 't') folder = optarg;
-    if (option == '?') memory = 0;
+    if (option == '?') {
+      memory = 0;
+      break;
+    }
   }
   if (memory == 0 || memory > 1 << 20 || argc - optind != 2) {
     std::fprintf(stderr, "usage: external_sort [-m MEMORY_MIB] [-t FOLDER_OF_TEMPORARY_FILES] INPUT OUTPUT\n");

@@ -1,8 +1,8 @@
 // Prints checksum, size and path of every file in folders, as cksum(1) does, in the order of the paths.
 //
 // It shows several readers at once. Each thread reads one file after another through a queue of its own, and all queues
-// run on one pool. So a file is read while another is opened and a third is summed up, and large files are read ahead.
-// What cannot be read is reported, and the rest goes on.
+// run on one pool. So the program reads a file while it opens another and sums up a third, and it reads large files
+// ahead. It reports what it cannot read, and continues with the rest.
 #include <asioq/asioq.hpp>
 
 #include <unistd.h>

@@ -1,7 +1,7 @@
-// Copies stdin to several files past the page cache, and makes them durable. Each may fail by itself.
+// Copies stdin to several files past the page cache, and makes them durable.
 //
-// It shows writers that do not disturb each other: each has a queue of its own, and all queues run on one pool. A
-// destination that fails is reported and left out, and the others become complete.
+// It shows writers that are independent of each other: each has a queue of its own, and all queues run on one pool. The
+// program reports a destination that fails, and completes the others.
 #include <asioq/asioq.hpp>
 
 #include <fcntl.h>
@@ -36,14 +36,14 @@ class destination {
         is_on_disk_(fs::is_regular_file(path) || fs::is_block_file(path)),
         sink_(queue_, out_, {.max_behind = 8 * block_size}) {}
 
-  /// Waits only while too much is unwritten.
+  /// Waits only while `max_behind` bytes are unwritten.
   void write(std::span<const std::byte> bytes) { sink_.write(bytes); }
 
   void start_sync() {
     if (is_on_disk_) sink_.start_sync();
   }
 
-  /// Returns when all is on the disk, and the file's name in its folder.
+  /// Returns when everything is on the disk, including the file's name in its folder.
   void close() {
     sink_.close();
     if (is_on_disk_) sync_folder();
@@ -71,7 +71,7 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "usage: tee_direct FILE...\n");
     return 2;
   }
-  // The first destination would become it.
+  // If stdin were closed, the first destination would get its descriptor.
   if (::fcntl(STDIN_FILENO, F_GETFD) < 0) throw std::system_error(errno, std::system_category(), "stdin");
   bool is_good = true;
   progress line;
@@ -92,7 +92,7 @@ int main(int argc, char** argv) try {
   std::list<destination> sinks;
   for (const fs::path path : std::span(argv + optind, argv + argc))
     fails([&] {
-      std::error_code ignored;  // it may be missing
+      std::error_code ignored;  // the file may be missing
       if (fs::is_regular_file(path, ignored) && fs::equivalent("/dev/stdin", path, ignored))
         throw std::runtime_error(path.string() + ": is its own source");
       sinks.emplace_back(pool, memory, path);

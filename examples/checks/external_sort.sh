@@ -92,6 +92,8 @@ failures)
     "$program" -m "$number" input sorted 2>/dev/null
     [ $? -eq 2 ] || fail "takes \"$number\" MiB"
   done
+  "$program" -x -m 1 input sorted 2>/dev/null
+  [ $? -eq 2 ] || fail "takes an unknown option"
   ;;
 full)
   need_mounts

@@ -682,7 +682,7 @@ TEST_CASE("a read that was cancelled leaves out nothing", "[reader]") {
   });
 }
 
-TEST_CASE("what was cancelled does not keep a later peek short", "[reader]") {
+TEST_CASE("a cancelled read does not shorten a later peek", "[reader]") {
   on_every_executor_in_strict_order([](const auto& world) {
     const std::string text = pattern(2000);
     const descriptor its = temp_file_with(text);

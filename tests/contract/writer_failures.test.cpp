@@ -498,7 +498,7 @@ TEST_CASE("a sync that waits is told, though another coroutine has called retry(
   });
 }
 
-TEST_CASE("a close that waits syncs, though another coroutine has called retry() before", "[writer][coroutine]") {
+TEST_CASE("a close that waits still syncs although another coroutine has called retry() first", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0}};
     disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
@@ -518,7 +518,7 @@ TEST_CASE("a close that waits syncs, though another coroutine has called retry()
   });
 }
 
-TEST_CASE("coroutines that wait go on when rescue() has closed the writer", "[writer][coroutine]") {
+TEST_CASE("rescue() closes the writer, and suspended coroutines are told", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
     disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
@@ -546,7 +546,7 @@ TEST_CASE("coroutines that wait go on when rescue() has closed the writer", "[wr
   });
 }
 
-TEST_CASE("what is rescued can be awaited", "[writer][coroutine]") {
+TEST_CASE("rescue can be awaited", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
     disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
@@ -578,7 +578,7 @@ TEST_CASE("what is rescued can be awaited", "[writer][coroutine]") {
   });
 }
 
-TEST_CASE("what a writer throws names what has failed, the place and the file", "[writer]") {
+TEST_CASE("an error of a writer names the operation, the place and the file", "[writer]") {
   for (const auto& [op, says] : {std::pair{asio_op::write, "write of 64 bytes at offset 64 of descriptor "},
                                  std::pair{asio_op::truncate, "truncate of descriptor "},
                                  std::pair{asio_op::fdatasync, "fdatasync of descriptor "},

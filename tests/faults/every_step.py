@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """every_step.py PRELOAD PROGRAM [ARGUMENT...]: each call of a program fails once, in each way that it can.
 
-Runs the program in a temporary folder where "source" is a file of odd size and "block" one of 4096 bytes; "source" is
-its standard input, too. It must end by itself: with 0 if its result is right, else with another status and a message
-on its standard error. PRELOAD is preload.cpp, which counts the calls and makes them fail. Of more calls than there is
-time for, some are chosen.
+Runs the program in a temporary folder where "source" is a file of odd size and "block" one of 4096 bytes. "source" is
+also its standard input. The program must end by itself: with 0 if its result is right, else with another status and a
+message on its standard error. PRELOAD is preload.cpp, which counts the calls and makes them fail. If there is no time
+for all calls, the script chooses some.
 """
 import concurrent.futures
 import os

@@ -205,7 +205,7 @@ TEST_CASE("a file closes its descriptor once", "[file]") {
   CHECK_FALSE(is_open(second));
 }
 
-TEST_CASE("a pipe that is opened for writing tells when its readers are gone", "[file]") {
+TEST_CASE("a pipe opened for writing reports that its readers are gone", "[file]") {
   const signal_action ignore(SIGPIPE, SIG_IGN);
   pipe_ends pipe;
   const std::string path = "/proc/self/fd/" + std::to_string(pipe.write_end.get());

@@ -30,14 +30,14 @@ std::byte* allocate(huge_page_resource& pages, std::size_t size, std::size_t ali
 
 }  // namespace
 
-TEST_CASE("buffers share huge pages, one behind the other", "[huge_page_resource]") {
+TEST_CASE("buffers share huge pages, one after the other", "[huge_page_resource]") {
   huge_page_resource pages;
   const std::byte* const first = allocate(pages, 65536);
   CHECK(address_of(first) % huge_page == 0);
   for (std::size_t i = 1; i < 40; ++i) CHECK(allocate(pages, 65536) == first + i * 65536);
 }
 
-TEST_CASE("what is allocated is aligned, and none of it twice", "[huge_page_resource]") {
+TEST_CASE("allocations are aligned and do not overlap", "[huge_page_resource]") {
   huge_page_resource pages;
   std::vector<std::pair<std::byte*, std::size_t>> all;
   for (const std::size_t size : {std::size_t{4096}, std::size_t{1}, std::size_t{20480}, huge_page, 3 * huge_page + 4096,
@@ -52,7 +52,7 @@ TEST_CASE("what is allocated is aligned, and none of it twice", "[huge_page_reso
   for (std::size_t i = 1; i < all.size(); ++i) CHECK(all[i - 1].first + all[i - 1].second <= all[i].first);
 }
 
-TEST_CASE("what is deallocated is used again for the same size", "[huge_page_resource]") {
+TEST_CASE("deallocated memory is reused for the same size", "[huge_page_resource]") {
   huge_page_resource pages;
   std::set<void*> places;
   for (int i = 0; i < 3; ++i) places.insert(pages.allocate(65536, buffer_alignment));
@@ -72,7 +72,7 @@ TEST_CASE("small objects are not in the pages", "[huge_page_resource]") {
   pages.deallocate(small, 100, 64);
 }
 
-TEST_CASE("what cannot be had is refused, and the rest goes on", "[huge_page_resource]") {
+TEST_CASE("an allocation that is too large throws bad_alloc and changes nothing", "[huge_page_resource]") {
   huge_page_resource pages;
   const std::byte* const first = allocate(pages, 4096);
   for (const std::size_t size : {std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() / 8})

@@ -16,11 +16,7 @@ namespace asioq::detail {
 class write_behind::write_call final : public accepting_call {
  public:
   write_call(write_behind& its, std::span<const std::byte> bytes) noexcept : accepting_call(its), rest_(bytes) {}
-  bool goes_on() {
-    if (!begins()) return false;
-    if (!its_.accept(rest_)) return false;
-    return ends();
-  }
+  bool goes_on() { return begins() && its_.accept(rest_) && ends(); }
   void result() const noexcept {}
 
  private:
@@ -56,11 +52,7 @@ class write_behind::reserve_call final : public accepting_call {
   reserve_call(write_behind& its, std::size_t count) : accepting_call(its), count_(count) {
     if (count > its.file_.block_size()) refuse("asioq: reserve: more than a block");
   }
-  bool goes_on() {
-    if (!begins()) return false;
-    if (!its_.reserve(count_, room_)) return false;
-    return ends();
-  }
+  bool goes_on() { return begins() && its_.reserve(count_, room_) && ends(); }
   [[nodiscard]] std::span<std::byte> result() const noexcept { return room_; }
 
  private:
@@ -68,7 +60,7 @@ class write_behind::reserve_call final : public accepting_call {
   std::span<std::byte> room_;
 };
 
-/// A call that waits for what was accepted.
+/// A call that waits until what was accepted is written or durable.
 class write_behind::settling_call {
  public:
   settling_call(const settling_call&) = delete;
@@ -82,7 +74,7 @@ class write_behind::settling_call {
   explicit settling_call(write_behind& its) noexcept : its_(its) {}
   ~settling_call() = default;
 
-  /// Whether it begins just now.
+  /// Begins the call, unless it has begun. Returns whether it begins now.
   bool begins() {
     if (std::exchange(has_begun_, true)) return false;
     its_.check_open();
@@ -90,11 +82,12 @@ class write_behind::settling_call {
     target_ = its_.accepted();
     return true;
   }
-  /// Whether it ends: it does if `is_done`, unless the writer has failed.
+  /// Returns whether the call is at its end: if `is_done`, unless the writer has failed. Throws the failure once the
+  /// queue has no more requests of the writer.
   bool ends(bool is_done) {
     its_.throw_if_failed_and_settled();
     if (its_.error_ == 0 && is_done) return true;
-    its_.check_not_closed();  // by `hand_out`
+    its_.check_not_closed();  // `hand_out` may have closed it
     return false;
   }
 
