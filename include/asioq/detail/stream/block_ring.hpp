@@ -9,21 +9,21 @@
 
 namespace asioq::detail {
 
-/// A block of a file that is being written: some bytes of a request's buffer, and where they go.
+/// A block of a file that is being written: a part of a request's buffer, and where it goes.
 ///
 /// Its first byte goes to `base`, which is a multiple of the file's alignment. Bytes before `begin` are a copy of what
 /// the file has there, or of an older block.
 struct write_block {
   asio_request request;        // empty while the queue has it
   std::byte* bytes = nullptr;  // in the request's buffer
-  std::size_t capacity = 0;    // from there on
-  std::size_t most = 0;        // what the capacity may grow to
+  std::size_t capacity = 0;    // in bytes
+  std::size_t most = 0;        // the most that the capacity may grow to
   std::uint64_t base = 0;      // offsets in the file
   std::uint64_t begin = 0;     // of the first byte that no older block has
-  std::uint64_t end = 0;       // behind the last byte that was accepted
+  std::uint64_t end = 0;       // of the accepted bytes
   std::uint64_t sent = 0;      // bytes before this need not be submitted (again)
   std::uint64_t padded = 0;    // the `end` for which the bytes up to the next multiple of the alignment are right
-  bool is_written = false;     // with the kernel, like all that was accepted before it
+  bool is_written = false;     // with the kernel, like everything accepted before it
   bool is_dropped = false;     // its bytes were not accepted after all
   std::uint64_t missing = 0;   // bytes from `base` to here have to be read from the file first
 
@@ -32,7 +32,7 @@ struct write_block {
   [[nodiscard]] std::byte* at(std::uint64_t offset) const noexcept { return bytes + (offset - base); }
 };
 
-/// Blocks in the order of their offsets. Only `reserve` allocates memory, and the ring keeps it.
+/// Blocks in the order of their offsets. Only `reserve` allocates memory, which the ring keeps.
 class block_ring {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -51,7 +51,7 @@ class block_ring {
     first_ = 0;
   }
 
-  /// There must be a place.
+  /// There must be room: see `reserve`.
   void push_back(write_block&& block) noexcept {
     ++size_;
     back() = std::move(block);

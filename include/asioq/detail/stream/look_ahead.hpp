@@ -10,10 +10,11 @@ namespace asioq::detail {
 /// - It doubles the distance when the consumer really waited for a block that was read ahead at the present distance.
 ///   After a change, the consumer has to consume the blocks of the old distance first. So the distance never exceeds
 ///   twice the least one at which the consumer does not wait.
-/// - It takes an eighth off, but leaves one block, when a whole maximal window was consumed without a wait. The blocks
-///   that were there at the last wait do not count: they came together with the block that the consumer waited for.
-/// - It halves the distance when more than a quarter of what was read ahead in the last two windows was thrown away,
-///   and does not double it before another maximal window was consumed.
+/// - It reduces the distance by an eighth, but not below one block, when a whole maximal window was consumed without a
+///   wait. The blocks that were there at the last wait do not count: they came together with the block that the
+///   consumer waited for.
+/// - It halves the distance when more than a quarter of what was read ahead in the last two windows was thrown away.
+///   Then it does not double the distance before another maximal window was consumed.
 /// - It refills when half of the distance is consumed, so that the reads begin a few at a time.
 ///
 /// The rules are those of PostgreSQL 19's read_stream.

@@ -10,19 +10,22 @@
 
 namespace asioq::detail {
 
-/// What streams do with requests and queues that other programs cannot. All of it is for the queue's owner.
+/// What streams can do with requests and queues, and programs cannot. All of it is for the queue's owner.
 struct request_access {
-  /// What is behind a handle, which must not be empty. The address stays the same while the queue has the request.
+  /// The record that a handle owns; the handle must not be empty. The address stays the same while the queue has the
+  /// request.
   [[nodiscard]] static request_record& record_of(const asio_request& request) noexcept { return *request.record_; }
 
-  /// Takes the receiver away from a submitted request, so that the receiver may be destroyed. The request is cancelled
-  /// if it has not begun, and recycles itself. A failure that loses data is reported as that of a destroyed coroutine.
+  /// Detaches the receiver from a submitted request, so that the receiver may be destroyed. Cancels the request if it
+  /// has not begun. The request recycles itself. A failure that loses data is reported like that of a destroyed
+  /// coroutine.
   static void abandon(request_record& record) noexcept {
     record.receiver = nullptr;
     record.cancel();
   }
 
-  /// Makes the queue begin what is due, without a delivery, so that a receiver may call this. Throws as `poll()`.
+  /// Makes the queue begin what is due, without a delivery, so that a receiver may call this. Throws what `poll()`
+  /// throws.
   template <class Queue>
   static void begin(Queue& queue) {
     queue.core_.begin();

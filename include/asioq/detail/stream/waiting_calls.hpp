@@ -9,8 +9,8 @@ namespace asioq::detail {
 // A call of a stream is an object with three members. `goes_on()` does what can be done without waiting, and returns
 // whether the call is at its end. If it throws, the call is at its end, too. After `goes_on()` has returned false,
 // `check_that_it_will()` throws if the stream has nothing with the queue that could let the call go on. `result()` is
-// what the call returns. A call that may be in the way of a coroutine's has `has_to_go_on()`, for when there is nothing
-// left to wait for.
+// what the call returns. A call may also have `has_to_go_on()`, which removes what it waits for when nothing else is
+// left to wait for, such as a reservation that has yet to be committed.
 
 /// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
 template <class Queue, class Call>

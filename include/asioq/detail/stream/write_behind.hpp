@@ -40,8 +40,8 @@ namespace asioq::detail {
 ///
 /// PADDING
 ///
-/// Padding past the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The cut
-/// waits until everything submitted is written, so that it never extends a file in which a write has failed.
+/// Padding past the end makes the file too long. A truncate, the *cut*, removes it before a sync and at the end. The
+/// cut waits until everything submitted is written, so that it never extends a file in which a write has failed.
 /// `physical_end_` is how far the writer has written, padding included. If the file is longer than that, or a request
 /// with the queue will make it longer, something else has extended it, and the writer does not cut it. If that request
 /// then fails, the padding stays.
@@ -75,8 +75,8 @@ class write_behind : public completion, private write_blocks {
     return {error_, std::system_category()};
   }
 
-  /// The fast path for bytes that fit into the current block and leave room there. Otherwise does nothing and returns
-  /// false.
+  /// The fast path, for bytes that fit into the current block and leave room there. In all other cases does nothing and
+  /// returns false.
   [[gnu::always_inline]] bool write_at_once(std::span<const std::byte> bytes) noexcept {
     if (!has_current_ || error_ != 0 || is_closing_ || turn_ != nullptr || bytes.size() >= current_.room())
       return false;
@@ -142,8 +142,8 @@ class write_behind : public completion, private write_blocks {
   [[nodiscard]] std::size_t parts() const noexcept { return blocks_.size() + (has_current_ ? 1 : 0); }
   [[nodiscard]] bool is_with_queue() const noexcept { return outstanding_ != 0; }
 
-  /// Lets the waiting calls go on, and resumes the coroutines of those that have ended. They may destroy the writer, and
-  /// this with it.
+  /// Lets the waiting calls go on, and resumes the coroutines of those that have ended. They may destroy the writer,
+  /// and this with it.
   void serve() noexcept {
     if (is_serving_) return;
     is_serving_ = true;
@@ -207,7 +207,7 @@ class write_behind : public completion, private write_blocks {
     return true;
   }
 
-  // What it needs of the queue.
+  // What the writer needs of the queue.
   virtual asio_request try_get() = 0;
   virtual void submit(asio_request&& request) = 0;
   /// As `run_one` of the queue; false if there was nothing to deliver.
@@ -477,7 +477,7 @@ class write_behind : public completion, private write_blocks {
     if (std::exchange(reserved_aside_, false)) aside_ = {};
   }
 
-  /// Undoes the acceptance of everything from `to` on.
+  /// Makes everything from `to` on not accepted after all.
   void roll_back(std::uint64_t to) noexcept {
     if (position_ == to) return;
     drop_from(to);
@@ -487,13 +487,12 @@ class write_behind : public completion, private write_blocks {
 
   // Deciding what is to be done
 
-  /// Behind what stays accepted: the call that has its turn may yet fail.
+  /// The end of what stays accepted even if the call that has its turn fails.
   [[nodiscard]] std::uint64_t accepted() const noexcept { return turn_ != nullptr ? turn_start_ : position_; }
 
   void want_flush(std::uint64_t to) noexcept { flush_to_ = std::max(flush_to_, to); }
 
-  /// Asks for a sync of all that is accepted. Returns how many syncs must have succeeded, at least, before it is
-  /// durable.
+  /// Asks for a sync of everything accepted. Returns how many syncs must have succeeded before that is durable.
   std::uint64_t want_sync() noexcept {
     if (lost_ != 0) {
       fail(lost_);
@@ -508,7 +507,8 @@ class write_behind : public completion, private write_blocks {
     return syncs_done_ + 1;
   }
 
-  /// A sync has failed and will not be submitted again, but one caller has called `retry` before others were told.
+  /// Whether a failed sync will not be submitted again although a caller still waits for it: another one has called
+  /// `retry` first.
   [[nodiscard]] bool has_forgotten_sync() const noexcept {
     return outstanding_ == 0 && error_ == 0 && !is_rewinding_ && !wants_sync_;
   }
@@ -585,7 +585,7 @@ class write_behind : public completion, private write_blocks {
     return true;
   }
 
-  /// Whether the file has nothing from `offset` on but what this writer has written. Updates `extent_` if something
+  /// Whether the file has nothing from `offset` on except what this writer has written. Updates `extent_` if something
   /// else has made the file longer.
   [[nodiscard]] bool is_beyond_file(std::uint64_t offset) noexcept {
     if (offset < extent_) return false;
@@ -751,8 +751,8 @@ class write_behind : public completion, private write_blocks {
     take_in_unit(request.offset(), request.data());
   }
 
-  /// A transfer has failed. If it was refused because it was direct, everything is submitted again, through the page
-  /// cache.
+  /// A transfer has failed. If the kernel has refused it because it was direct, the writer resubmits everything through
+  /// the page cache.
   void take_page_cache_or_fail(int error, const asio_request& request) noexcept {
     try {
       if (is_direct() && file_.takes_page_cache_after(error, true) && !is_holding_queue()) {
@@ -772,7 +772,7 @@ class write_behind : public completion, private write_blocks {
       durable_ = std::max(durable_, std::min(sync_target_, written_));
       return;
     }
-    // If the file cannot be synced at all, a second sync would fail, too.
+    // If the file cannot be synced at all, a second sync would also fail.
     const bool is_wanted_again = error == ECANCELED || failure_log::may_have_lost_data(error);
     sync_to_ = wants_sync_ ? std::max(sync_to_, sync_target_) : sync_target_;
     wants_sync_ = is_wanted_again;
@@ -786,8 +786,8 @@ class write_behind : public completion, private write_blocks {
     let_go();
   }
 
-  /// Prepares to submit again all that is not written, or not durable if a sync has failed. The queue has no request of
-  /// this writer.
+  /// Prepares to resubmit everything that is not written, or not durable if a sync has failed. The queue has no request
+  /// of this writer.
   void rewind() noexcept {
     is_rewinding_ = false;
     purge_dropped();
@@ -833,7 +833,7 @@ class write_behind : public completion, private write_blocks {
     }
   }
 
-  /// Has the queue carry out everything now; the answers come later.
+  /// Has the queue carry out everything now. The results come later.
   void finish_without_deliveries() noexcept {
     try {
       blocks_.reserve(1);
@@ -845,7 +845,7 @@ class write_behind : public completion, private write_blocks {
     }
   }
 
-  /// Reports what is lost, if the program does not know of it.
+  /// Reports what is lost, unless the program already knows.
   void report_loss(bool may_terminate) noexcept {
     const std::uint64_t kept = keeps_until_durable_ ? durable_ : written_;
     if (is_closed_ || is_told_ || (error_ == 0 && kept >= position_ && is_clean())) return;
@@ -893,7 +893,7 @@ class write_behind : public completion, private write_blocks {
   }
 
   int exceptions_before_;           // constant: exceptions that were unwinding when the writer was made
-  std::size_t block_size_ = 0;      // constant: what a block has, but those that are adopted or reserved in
+  std::size_t block_size_ = 0;      // constant: bytes in a block, unless it is adopted or has been reserved in
   std::size_t max_blocks_ = 1;      // constant until the end
   std::size_t most_in_flight_ = 1;  // constant until the end
   request_home* home_ = nullptr;    // of the queue's requests, once it is known
@@ -901,7 +901,7 @@ class write_behind : public completion, private write_blocks {
   std::size_t outstanding_ = 0;  // requests that are with the queue, of all kinds
 
   std::uint64_t extent_;            // the file's size, without what this writer has written
-  std::uint64_t physical_end_ = 0;  // behind what this writer has written, padding included
+  std::uint64_t physical_end_ = 0;  // the end of what this writer has written, padding included
   std::uint64_t cut_from_ = 0;      // what that was before the cut that is in flight
 
   bool read_is_in_flight_ = false;

@@ -18,8 +18,8 @@ namespace asioq::detail {
 ///
 /// WHERE THE BYTES ARE
 ///
-/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and after them `current_`, which is being
-/// filled. `blocks_` has three parts, in this order:
+/// The accepted bytes are in blocks, in the order of their offsets: `blocks_`, and after them `current_`, which is
+/// being filled. `blocks_` has three parts, in this order:
 ///
 ///   [0, returned_)           were submitted and have come back
 ///   [returned_, submitted_)  are with the queue
@@ -93,7 +93,7 @@ class write_blocks {
       std::memcpy(current_.bytes, edge_.bytes.data(), part);
       return;
     }
-    // The block before this one may still be here, with bytes that the file does not have yet.
+    // The previous block may still be here, with bytes that the file does not have yet.
     current_.missing = position_;
     for (std::size_t i = blocks_.size(); i-- > 0;) {
       const write_block& before = blocks_[i];
@@ -122,7 +122,7 @@ class write_blocks {
     }
     blocks_.push_back(std::move(current_));
     if (blocks_.back().sent != blocks_.back().end) return;
-    // It had come back, like all before it, and has received no bytes since.
+    // It had come back, like all blocks before it, and has received no bytes since.
     blocks_.back().is_written = true;
     ++returned_;
     ++submitted_;
@@ -333,7 +333,7 @@ class write_blocks {
   std::uint64_t durable_;        // all before is durable
   std::uint64_t submitted_end_;  // behind what has been submitted
 
-  unit_image edge_;  // the unit in which the last flush has ended
+  unit_image edge_;  // the unit in which the last flush ended
   unit_image old_;   // a unit as it was read
   unit_image mark_;  // the unit in which the turn has begun, if the block that has it was closed since
   bool mark_is_due_ = false;
