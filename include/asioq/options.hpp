@@ -32,7 +32,7 @@ enum class sync_barrier {
   none
 };
 
-/// What happens to the requests behind one that failed.
+/// What happens to the requests after one that failed.
 enum class failure_policy {
   proceed,  ///< They run as if nothing had happened.
   /// None of them begins: each comes back with `std::errc::operation_canceled` and its data until `resume()`. As if

@@ -225,7 +225,7 @@ class basic_asio_queue {
   /// `std::errc::operation_canceled` and its data, write-backs too. Requests submitted later are not concerned. Does
   /// not block and does not throw. Takes time in proportion to the requests that are unfinished.
   ///
-  /// What has begun goes on to its end. A queue on an `io_executor` that can `cancel` asks it to end that early.
+  /// What has begun runs to completion. A queue on an `io_executor` that can `cancel` asks it to end that early.
   /// io_uring ends transfers of pipes, sockets and terminals, which come back with `std::errc::operation_canceled` and
   /// what they had transferred. Under `failure_policy::hold` such a request counts as a failure only if it had
   /// transferred something, and what had not begun never does.

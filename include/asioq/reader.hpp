@@ -205,9 +205,9 @@ class reader final : private completion {
     detail::request_record* record = nullptr;  // while it is in flight
     asio_request request;                      // afterwards, as long as there are data
     std::span<std::byte> data;                 // from `begin` on
-    int error = 0;                             // why nothing comes behind the data, an errno value
-    std::uint64_t tried = 0;                   // where the error came: of what is behind it, nothing is known
-    bool ends_file = false;                    // there was nothing behind the data
+    int error = 0;                             // why nothing comes after the data, an errno value
+    std::uint64_t tried = 0;                   // where the error came: nothing is known of what comes after
+    bool ends_file = false;                    // there was nothing after the data
     bool was_direct = false;                   // the file was, when the read was submitted
     bool is_in_sequence = false;               // the consumer was to come here next, when it was submitted
     bool is_ahead = false;                     // read ahead, and not yet consumed
@@ -645,7 +645,7 @@ class reader final : private completion {
   std::vector<block> blocks_;                     // a ring: `count_` of them, from `first_` on
   std::size_t first_ = 0;
   std::size_t count_ = 0;
-  std::vector<detail::request_record*> discarded_;  // in flight, and not wanted any more
+  std::vector<detail::request_record*> discarded_;  // in flight, and no longer wanted
   detail::look_ahead look_ahead_;
   detail::waiting_calls calls_;
 

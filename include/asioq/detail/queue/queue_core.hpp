@@ -286,7 +286,7 @@ class queue_core {
   }
 
   /// Gives receivers what had been taken in when it was called, or the first `most` requests of it. Returns how many
-  /// these were. It leaves what finishes meanwhile, so that a chain of requests does not keep the caller for ever.
+  /// these were. It leaves what finishes meanwhile, so that a chain of requests does not keep the caller forever.
   std::size_t deliver(call& its, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept {
     if (!ledger_.has_deliverable()) return 0;
     const std::uint64_t end = ledger_.settled();

@@ -56,7 +56,7 @@ class request_home {
   }
 
   /// The address of a stack of returned records, linked by `next`. Any thread that destroys a handle pushes. The owner
-  /// takes the stack as a whole, so there is no ABA problem. Once the queue is gone this is the mark, for ever.
+  /// takes the stack as a whole, so there is no ABA problem. Once the queue is gone this is the mark, forever.
   atomic<std::uintptr_t> returned_ = 0;
 
  private:

@@ -128,7 +128,7 @@ class ring {
     // 5.11, 5.6 and 5.5).
     constexpr unsigned needed = IORING_FEAT_EXT_ARG | IORING_FEAT_RW_CUR_POS | IORING_FEAT_NODROP;
     if ((ring_.features & needed) != needed) error = EOPNOTSUPP;
-    // Where no thread is allowed for operations that may block for ever, Linux (6.18 for one) neither begins nor
+    // Where no thread is allowed for operations that may block forever, Linux (6.18 for one) neither begins nor
     // cancels them. Two zeros ask for the limits and change nothing; kernels before 5.15 do not answer.
     unsigned limits[2] = {0, 0};
     if (error == 0 && ::io_uring_register_iowq_max_workers(&ring_, limits) == 0 && limits[1] == 0) error = EAGAIN;
