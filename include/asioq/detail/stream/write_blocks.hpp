@@ -328,10 +328,10 @@ class write_blocks {
   write_block current_;
   bool has_current_ = false;
 
-  std::uint64_t position_;       // behind what is accepted
-  std::uint64_t written_;        // all before is with the kernel
-  std::uint64_t durable_;        // all before is durable
-  std::uint64_t submitted_end_;  // behind what has been submitted
+  std::uint64_t position_;       // the end of what is accepted
+  std::uint64_t written_;        // everything before is with the kernel
+  std::uint64_t durable_;        // everything before is durable
+  std::uint64_t submitted_end_;  // the end of what has been submitted
 
   unit_image edge_;  // the unit in which the last flush ended
   unit_image old_;   // a unit as it was read
