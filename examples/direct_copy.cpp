@@ -46,10 +46,10 @@ void copy(auto& queue, const asioq::file& in, const asioq::file& out) {
   }
   sink.sync();
   sink.close();
-  const asioq::file folder = asioq::file::open_for_reading(fs::canonical(out.path()).parent_path());
-  // Some file systems cannot do this for folders.
-  if (::fsync(folder.fd()) != 0 && errno != EINVAL)
-    throw std::system_error(errno, std::system_category(), folder.path());
+  const asioq::file directory = asioq::file::open_for_reading(fs::canonical(out.path()).parent_path());
+  // Some file systems cannot do this for directories.
+  if (::fsync(directory.fd()) != 0 && errno != EINVAL)
+    throw std::system_error(errno, std::system_category(), directory.path());
 }
 
 /// The hash of the hashes of the file's blocks.

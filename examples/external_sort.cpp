@@ -160,8 +160,8 @@ struct unlinker {
 
 class external_sort {
  public:
-  external_sort(queue_type& queue, std::size_t memory, fs::path folder)
-      : queue_(queue), block_size_(queue.options().buffer_size), memory_(memory), folder_(std::move(folder)) {}
+  external_sort(queue_type& queue, std::size_t memory, fs::path directory)
+      : queue_(queue), block_size_(queue.options().buffer_size), memory_(memory), directory_(std::move(directory)) {}
 
   void sort(const asioq::file& in, const asioq::file& out) {
     const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
@@ -212,7 +212,7 @@ class external_sort {
 
   /// Makes a file without a name, so that it vanishes with its descriptor, whatever happens.
   [[nodiscard]] asioq::file make_run() const {
-    std::string name = folder_ / "external_sort-XXXXXX";
+    std::string name = directory_ / "external_sort-XXXXXX";
     const int fd = ::mkstemp(name.data());
     if (fd < 0) throw std::system_error(errno, std::system_category(), "making " + name);
     ::close(fd);
@@ -255,7 +255,7 @@ class external_sort {
   queue_type& queue_;
   std::size_t block_size_;
   std::size_t memory_;
-  fs::path folder_;
+  fs::path directory_;
   std::deque<std::future<part>> sorting_;
   std::deque<asioq::file> runs_;
   std::deque<sorted_lines> sources_;
@@ -266,28 +266,28 @@ class external_sort {
 
 int main(int argc, char** argv) try {
   std::size_t memory = 256;
-  fs::path folder;
+  fs::path directory;
   for (int option = 0; (option = ::getopt(argc, argv, "m:t:")) != -1;) {
     if (option == 'm') memory = number_in(optarg);
-    if (option == 't') folder = optarg;
+    if (option == 't') directory = optarg;
     if (option == '?') {
       memory = 0;
       break;
     }
   }
   if (memory == 0 || memory > 1 << 20 || argc - optind != 2) {
-    std::fprintf(stderr, "usage: external_sort [-m MEMORY_MIB] [-t FOLDER_OF_TEMPORARY_FILES] INPUT OUTPUT\n");
+    std::fprintf(stderr, "usage: external_sort [-m MEMORY_MIB] [-t DIRECTORY_OF_TEMPORARY_FILES] INPUT OUTPUT\n");
     return 2;
   }
   memory <<= 20U;
-  if (folder.empty()) folder = fs::temp_directory_path();
+  if (directory.empty()) directory = fs::temp_directory_path();
   const asioq::file in = asioq::file::open_for_reading(argv[optind]);
   asioq::file out = asioq::file::open_for_writing(argv[optind + 1]);
   asioq::thread_pool pool{8};
   queue_type queue{pool.executor(),
                    {.buffer_size = std::clamp<std::size_t>(std::bit_floor(memory / 64), 4096, 1 << 20),
                     .order = asioq::execution_order::as_if_serial}};
-  external_sort(queue, memory, folder).sort(in, out);
+  external_sort(queue, memory, directory).sort(in, out);
   out.close();
 } catch (const std::exception& error) {
   std::fprintf(stderr, "external_sort: %s\n", error.what());

@@ -1,4 +1,4 @@
-// Prints checksum, size and path of every file in folders, as cksum(1) does, in the order of the paths.
+// Prints checksum, size and path of every file in directories, as cksum(1) does, in the order of the paths.
 //
 // It shows several readers at once. Each thread reads one file after another through a queue of its own, and all queues
 // run on one pool. So the program reads a file while it opens another and sums up a third, and it reads large files
@@ -98,16 +98,17 @@ struct entry {
   std::string error{};  // empty if all went well
 };
 
-/// Adds all regular files below a folder, and the folders that cannot be listed.
-void find_files(const fs::path& folder, std::vector<entry>& found) {
+/// Adds all regular files below a directory, and the directories that cannot be listed.
+void find_files(const fs::path& directory, std::vector<entry>& found) {
   std::error_code error;
-  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator(); at.increment(error)) {
+  for (fs::directory_iterator at(directory, error); !error && at != fs::directory_iterator(); at.increment(error)) {
     const fs::file_type type = at->symlink_status(error).type();
     if (type == fs::file_type::directory) find_files(at->path(), found);
     if (type == fs::file_type::regular) found.push_back({.path = at->path()});
   }
   if (error)
-    found.push_back({.path = folder, .is_done = true, .error = "listing " + folder.string() + ": " + error.message()});
+    found.push_back(
+        {.path = directory, .is_done = true, .error = "listing " + directory.string() + ": " + error.message()});
 }
 
 /// Scans the files with several threads, and prints the results from the caller's.
@@ -119,7 +120,7 @@ class scanner {
   void work(queue_type& queue) {
     for (std::size_t i = 0; (i = next_++) < entries_.size();) {
       entry& its = entries_[i];
-      if (!its.error.empty()) continue;  // a folder
+      if (!its.error.empty()) continue;  // a directory
       checksum sum;
       std::string error;
       try {
@@ -193,12 +194,12 @@ int main(int argc, char** argv) try {
   int option = 0;
   while ((option = ::getopt(argc, argv, "j:")) == 'j') threads = number_in(optarg);
   if (option != -1 || threads == 0 || threads > 1024 || optind == argc) {
-    std::fprintf(stderr, "usage: scan [-j THREADS] FILE_OR_FOLDER...\n");
+    std::fprintf(stderr, "usage: scan [-j THREADS] FILE_OR_DIRECTORY...\n");
     return 2;
   }
   std::vector<entry> entries;
   for (int i = optind; i < argc; ++i) {
-    std::error_code ignored;  // what is no folder is a file, and reported if it is none
+    std::error_code ignored;  // what is no directory is a file, and reported if it is none
     if (fs::is_directory(argv[i], ignored)) {
       find_files(argv[i], entries);
     } else {

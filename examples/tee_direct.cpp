@@ -43,19 +43,19 @@ class destination {
     if (is_on_disk_) sink_.start_sync();
   }
 
-  /// Returns when everything is on the disk, including the file's name in its folder.
+  /// Returns when everything is on the disk, including the file's name in its directory.
   void close() {
     sink_.close();
-    if (is_on_disk_) sync_folder();
+    if (is_on_disk_) sync_directory();
     out_.close();
   }
 
  private:
-  void sync_folder() {
-    const asioq::file folder = asioq::file::open_for_reading(fs::canonical(out_.path()).parent_path());
-    // Some file systems cannot do this for folders.
-    if (::fsync(folder.fd()) != 0 && errno != EINVAL)
-      throw std::system_error(errno, std::system_category(), folder.path());
+  void sync_directory() {
+    const asioq::file directory = asioq::file::open_for_reading(fs::canonical(out_.path()).parent_path());
+    // Some file systems cannot do this for directories.
+    if (::fsync(directory.fd()) != 0 && errno != EINVAL)
+      throw std::system_error(errno, std::system_category(), directory.path());
   }
 
   queue_type queue_;

@@ -91,7 +91,7 @@ class file {
   }
 
   /// Creates the file, or empties an existing one, for reading and writing. The permissions of a new file are 0666
-  /// without the bits of umask(2). Until its folder has been synced, its name may vanish in a power cut. A fifo is
+  /// without the bits of umask(2). Until its directory has been synced, its name may vanish in a power cut. A fifo is
   /// opened for writing only, and opening it waits for its reader.
   [[nodiscard]] static file create(std::filesystem::path path, direct_io mode = direct_io::preferred) {
     file made(std::move(path), "writing", O_RDWR | O_CREAT, mode);

@@ -85,7 +85,8 @@ struct rescued_part {
 /// most one is in flight. All syncs that the program asks for meanwhile become one (group commit). That one begins when
 /// the first has ended, and covers what has been submitted by then. In as-if-serial order the writer keeps writing
 /// during a sync (`sync_barrier::none`). A sync covers a change of the file's size. It does not cover the name of a new
-/// file, which needs an fsync of its folder. `close()` makes nothing durable, except with `retention::until_durable`.
+/// file, which needs an fsync of its directory. `close()` makes nothing durable, except with
+/// `retention::until_durable`.
 ///
 /// **Nothing accepted is lost.** When a request has failed, the writer submits nothing more and accepts nothing: its
 /// calls throw `std::system_error`, and `error()` says why. The writer keeps everything that is not written (or not
