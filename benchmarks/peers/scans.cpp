@@ -62,9 +62,11 @@ class pread_loop final : public scanning {
     }
   }
 
+  static constexpr std::size_t huge_page = std::size_t{2} << 20U;
+
   asioq::huge_page_resource pages_;
-  const std::span<std::byte> buffer_{
-      static_cast<std::byte*>(pages_.allocate(std::size_t{2} << 20U, asioq::buffer_alignment)), std::size_t{2} << 20U};
+  const std::span<std::byte> buffer_{static_cast<std::byte*>(pages_.allocate(huge_page, asioq::buffer_alignment)),
+                                     huge_page};
 };
 
 class fio final : public worker {

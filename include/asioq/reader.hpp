@@ -45,7 +45,8 @@ class [[gnu::visibility("default")]] read_error : public std::system_error {
   /// The first byte that could not be read, in bytes from the start of the file. On a pipe, how many bytes were read
   /// before.
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
-  /// How many bytes from there on the reader skips. 0 if it skips nothing and tries again.
+  /// How many bytes from there on the reader skips; a `peek` that throws this has not skipped them yet. 0 if the reader
+  /// skips nothing and tries again.
   [[nodiscard]] std::size_t length() const noexcept { return length_; }
 
  private:
@@ -160,8 +161,9 @@ class reader final : private completion {
 
   /// Returns the next `count` bytes, or fewer at the end or before an error, and leaves the position where it is.
   /// Copies nothing if one block has them all. The bytes are valid until the next call. If the first of them cannot be
-  /// read, the call throws, and so does each further `peek` there. Throws `std::invalid_argument` if `count` exceeds
-  /// the queue's `buffer_size`.
+  /// read, the call throws and skips nothing. A further `peek` there throws again, unless the failure is one after
+  /// which the reader tries again: see "Errors". Throws `std::invalid_argument` if `count` exceeds the queue's
+  /// `buffer_size`.
   [[nodiscard]] std::span<const std::byte> peek(std::size_t count) { return run(peek_call(*this, blocking, count)); }
 
   /// Returns the block that `next()` would return, as a request of the queue with its buffer; an empty handle at the
