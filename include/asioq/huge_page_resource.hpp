@@ -39,6 +39,8 @@ namespace asioq {
 /// than 2 MiB. Allocations with an alignment of less than `buffer_alignment`, such as the small objects of a queue,
 /// come from `std::pmr::new_delete_resource()`.
 ///
+/// **Errors.** An allocation throws `std::bad_alloc`, and changes nothing then.
+///
 /// **Lifetime.** The resource must outlive the queues and all their handles.
 ///
 /// **Threads.** Any number of threads may use it at the same time.
