@@ -651,6 +651,25 @@ TEST_CASE("what was reserved stays so, though a coroutine waits to write", "[wri
   });
 }
 
+TEST_CASE("what a cut in flight has yet to remove was not made by something else", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0, .direct_alignment = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+    asioq::writer sink{queue, its.open("file"), {.max_behind = 256}};
+    sink.write(bytes_of(std::string(10, 'a')));
+    const std::string dropped(1000, 'b');
+    write_once(sink, dropped).destroy();
+    while (queue.run_one() != 0) {
+    }
+    CHECK(its.contents("file").size() == 256);
+    sink.start_sync();  // cuts
+    sink.write(bytes_of(std::string(30, 'c')));
+    sink.start_flush();  // pads
+    sink.close();
+    CHECK(text_in(its, "file") == std::string(10, 'a') + std::string(30, 'c'));
+  });
+}
+
 TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     for (const std::size_t unit : {1U, 16U}) {

@@ -203,7 +203,7 @@ class write_behind : public completion, private write_blocks {
   bool look_at_size() noexcept {
     const file_facts now = facts(file_.fd());
     if (now.is_stream && !file_.is_stream()) return false;
-    if (now.size > physical_end_) extent_ = std::max(extent_, now.size);
+    if (now.size > std::max(physical_end_, cut_from_)) extent_ = std::max(extent_, now.size);
     return true;
   }
 
@@ -699,6 +699,7 @@ class write_behind : public completion, private write_blocks {
         break;
       case asio_op::truncate:
         if (error != 0) physical_end_ = std::max(physical_end_, cut_from_);
+        cut_from_ = 0;
         fail_unless_known(error, request);
         break;
       case asio_op::fdatasync:
@@ -902,7 +903,7 @@ class write_behind : public completion, private write_blocks {
 
   std::uint64_t extent_;            // the file's size, without what this writer has written
   std::uint64_t physical_end_ = 0;  // the end of what this writer has written, padding included
-  std::uint64_t cut_from_ = 0;      // what that was before the cut that is in flight
+  std::uint64_t cut_from_ = 0;      // what that was before the cut that is in flight, if one is
 
   bool read_is_in_flight_ = false;
 
