@@ -235,6 +235,8 @@ class writer {
     explicit rescue_call(core& its) noexcept : its_(its) {}
     [[nodiscard]] bool goes_on() const noexcept { return !its_.is_with_queue(); }
     void check_that_it_will() const noexcept {}
+    /// It ends all calls that wait.
+    void let_others_go_on() noexcept { its_.serve(); }
     [[nodiscard]] std::vector<rescued_part> result() {
       std::vector<rescued_part> parts;
       parts.reserve(its_.parts());

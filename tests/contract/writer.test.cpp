@@ -783,6 +783,37 @@ TEST_CASE("a flush that waits ends, though a coroutine has reserved room and lef
   });
 }
 
+TEST_CASE("an awaited flush that waits for a commit goes on with the next call", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    for (int next = 0; next < 5; ++next) {
+      disk its{{.seed = run_seed(), .sector_size = 16}};
+      disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+      asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+      sink.write(bytes_of(std::string(100, 'x')));
+      const owned_task flush = flush_once(sink);
+      CHECK(sink.reserve(8).size() == 8);
+      while (queue.run_one() != 0) {
+      }
+      CHECK_FALSE(flush.is_done());
+      const auto call = [&]() -> owned_task {
+        if (next == 0) sink.write(bytes_of("yz"));
+        if (next == 1) co_await sink.async_write(bytes_of("yz"));
+        if (next == 2) co_await sink.async_put({});
+        if (next == 3) CHECK((co_await sink.async_reserve(8)).size() == 8);
+        if (next == 4) co_await sink.async_flush();
+      };
+      const owned_task other = call();
+      while (queue.run_one() != 0) {
+      }
+      INFO("call " << next);
+      CHECK((flush.is_done() && other.is_done()));
+      CHECK(sink.written_through() >= 100);
+      sink.close();
+      CHECK(text_in(its, "file") == std::string(100, 'x') + (next < 2 ? "yz" : ""));
+    }
+  });
+}
+
 TEST_CASE("what has no end is appended to at its own position", "[writer]") {
   on_every_executor([](const auto& world) {
     auto queue = world.queue({.buffer_size = 512});

@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -518,31 +519,63 @@ TEST_CASE("a close that waits still syncs although another coroutine has called 
   });
 }
 
-TEST_CASE("rescue() closes the writer, and suspended coroutines are told", "[writer][coroutine]") {
+TEST_CASE("rescue() and async_rescue() close the writer, and suspended coroutines are told", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    for (const bool is_awaited : {false, true}) {
+      disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
+      disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
+      asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+      std::error_code told;
+      const auto wait_for = [&](auto awaitable) -> owned_task {
+        try {
+          co_await awaitable();
+        } catch (const std::system_error& error) {
+          told = error.code();
+        }
+      };
+      sink.write(bytes_of(std::string(100, 't')));
+      const owned_task flush = wait_for([&] { return sink.async_flush(); });
+      CHECK(sink.reserve(8).size() == 8);
+      while (queue.run_one() != 0) {
+      }
+      CHECK_FALSE(flush.is_done());  // it waits for the commit, and nothing is in flight
+      std::vector<asioq::rescued_part> parts;
+      const auto rescue = [&]() -> owned_task { parts = co_await sink.async_rescue(); };
+      if (is_awaited) {
+        CHECK(rescue().is_done());
+      } else {
+        parts = sink.rescue();
+      }
+      CHECK(flush.is_done());
+      CHECK(told == std::errc::operation_not_permitted);
+      REQUIRE(parts.size() == 1);
+      CHECK(parts[0].offset == 64);
+      CHECK(text_of(parts[0].bytes) == std::string(36, 't'));
+    }
+  });
+}
+
+TEST_CASE("a coroutine may destroy the writer once it has rescued, though others wait", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .short_transfers = 0, .interruptions = 0}};
     disk_queue queue{its.executor(), {.buffer_size = 64, .order = order}};
-    asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
-    std::error_code told;
-    const auto wait_for = [&](auto awaitable) -> owned_task {
-      try {
-        co_await awaitable();
-      } catch (const std::system_error& error) {
-        told = error.code();
-      }
-    };
-    sink.write(bytes_of(std::string(100, 't')));
-    const owned_task flush = wait_for([&] { return sink.async_flush(); });
-    CHECK(sink.reserve(8).size() == 8);
+    auto sink =
+        std::make_unique<asioq::writer<disk_queue>>(queue, its.open("file"), asioq::writer_options{.max_behind = 64});
+    sink->write(bytes_of(std::string(100, 't')));
+    const auto flush = [&]() -> owned_task { co_await sink->async_flush(); };
+    owned_task waiting = flush();
+    CHECK(sink->reserve(8).size() == 8);
     while (queue.run_one() != 0) {
     }
-    CHECK_FALSE(flush.is_done());  // it waits for the commit, and nothing is in flight
-    const std::vector<asioq::rescued_part> parts = sink.rescue();
-    CHECK(flush.is_done());
-    CHECK(told == std::errc::operation_not_permitted);
-    REQUIRE(parts.size() == 1);
-    CHECK(parts[0].offset == 64);
-    CHECK(text_of(parts[0].bytes) == std::string(36, 't'));
+    const auto rescue = [&]() -> owned_task {
+      const std::vector<asioq::rescued_part> parts = co_await sink->async_rescue();
+      waiting.destroy();
+      sink.reset();
+      CHECK(parts.size() == 1);
+    };
+    const owned_task task = rescue();
+    CHECK(task.is_done());
+    CHECK_FALSE(sink);
   });
 }
 

@@ -10,7 +10,8 @@ namespace asioq::detail {
 // whether the call is at its end. If it throws, the call is at its end, too. After `goes_on()` has returned false,
 // `check_that_it_will()` throws if the stream has nothing with the queue that could let the call go on. `result()` is
 // what the call returns. A call may also have `has_to_go_on()`, which removes what it waits for when nothing else is
-// left to wait for, such as a reservation that has yet to be committed.
+// left to wait for, such as a reservation that has yet to be committed. And a call may have `let_others_go_on()`, for
+// when its end also ends the other calls that wait, and nothing else would tell them.
 
 /// The blocking form of a call that is not at its end: delivers until it is. Throws what the call and `run_one` throw.
 template <class Queue, class Call>
@@ -125,14 +126,20 @@ class [[nodiscard]] awaitable_call final : private waiting_call {
       : list_(list), call_(std::forward<Arguments>(arguments)...) {}
 
   /// For `co_await`, like the next two members.
-  [[nodiscard]] bool await_ready() { return goes_on_or_throws(); }
-  void await_suspend(std::coroutine_handle<> waiting) noexcept { suspend(list_, waiting); }
+  [[nodiscard]] bool await_ready() { return !lets_others_go_on && goes_on_or_throws(); }
+  void await_suspend(std::coroutine_handle<> waiting) noexcept {
+    suspend(list_, waiting);
+    // It is suspended here even if it need not wait, since the others may destroy it. It may be gone afterwards.
+    if constexpr (lets_others_go_on) call_.let_others_go_on();
+  }
   decltype(auto) await_resume() {
     if (thrown_) std::rethrow_exception(thrown_);
     return call_.result();
   }
 
  private:
+  static constexpr bool lets_others_go_on = requires(Call its) { its.let_others_go_on(); };
+
   bool goes_on_or_throws() {
     if (call_.goes_on()) return true;
     call_.check_that_it_will();

@@ -78,10 +78,9 @@ class write_behind : public completion, private write_blocks {
   /// The fast path, for bytes that fit into the current block and leave room there. In all other cases does nothing and
   /// returns false.
   [[gnu::always_inline]] bool write_at_once(std::span<const std::byte> bytes) noexcept {
-    if (!has_current_ || error_ != 0 || is_closing_ || turn_ != nullptr || bytes.size() >= current_.room())
-      return false;
+    if (!has_current_ || error_ != 0 || is_closing_ || turn_ != nullptr || reserved_ != 0) return false;
+    if (bytes.size() >= current_.room()) return false;
     if (bytes.empty()) return true;
-    drop_reservation();
     std::memcpy(current_.next(), bytes.data(), bytes.size());
     accept_in_current(bytes.size());
     return true;
@@ -247,7 +246,7 @@ class write_behind : public completion, private write_blocks {
       its_.check_open();
       if (!has_turn_) {
         if (its_.turn_ != nullptr) return false;
-        its_.drop_reservation();
+        its_.end_reservation();
         its_.turn_ = this;
         has_turn_ = true;
         its_.begin_turn();
@@ -475,6 +474,14 @@ class write_behind : public completion, private write_blocks {
   void drop_reservation() noexcept {
     reserved_ = 0;
     if (std::exchange(reserved_aside_, false)) aside_ = {};
+  }
+
+  /// The same, and lets what waits for the commit go on.
+  void end_reservation() {
+    if (reserved_ == 0) return;
+    drop_reservation();
+    pump();
+    throw_if_failed();
   }
 
   /// Makes everything from `to` on not accepted after all.
