@@ -11,9 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <functional>
 #include <memory_resource>
 #include <span>
 #include <stdexcept>
@@ -77,7 +75,9 @@ int main(int argc, char** argv) try {
   const fs::path to = argv[optind + 1];
   for (const fs::path& its : {from, to})
     if (fs::exists(its) && !fs::is_regular_file(its)) throw std::runtime_error(its.string() + ": not a regular file");
-  if (fs::exists(to) && fs::equivalent(from, to)) throw std::runtime_error(to.string() + ": is its own source");
+  std::error_code ignored;  // a file that is missing is another one
+  for (const fs::path& its : {from, fs::path("/dev/stdout")})
+    if (fs::equivalent(its, to, ignored)) throw std::runtime_error(to.string() + ": is its own source, or is stdout");
   const asioq::file in = asioq::file::open_for_reading(from);
   const asioq::file out = asioq::file::create(to);
   asioq::thread_pool pool{depth};

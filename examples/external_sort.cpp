@@ -169,7 +169,7 @@ class external_sort {
     for (part next = source.next(); !next.lines.empty(); next = source.next()) {
       sorting_.push_back(std::async(std::launch::async, sorted, std::move(next)));
       if (sorting_.size() > threads) write_oldest();
-      if (runs_.size() == most_runs) merge_runs(most_runs / 2);
+      if (!runs_.empty() && runs_.size() + sorting_.size() >= most_runs) merge_runs(most_runs / 2);
       shown_.show(source.position() >> 20U, in.size() >> 20U, "MiB read");
     }
     if (runs_.empty()) {

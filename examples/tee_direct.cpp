@@ -71,8 +71,10 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "usage: tee_direct FILE...\n");
     return 2;
   }
-  // If stdin were closed, the first destination would get its descriptor.
+  // If stdin or stderr were closed, a destination would get its descriptor.
   if (::fcntl(STDIN_FILENO, F_GETFD) < 0) throw std::system_error(errno, std::system_category(), "stdin");
+  while (::fcntl(STDERR_FILENO, F_GETFD) < 0)
+    if (::open("/dev/null", O_RDWR) < 0) return 1;
   bool is_good = true;
   progress line;
   const auto fails = [&](auto action) {
@@ -105,7 +107,7 @@ int main(int argc, char** argv) try {
     sinks.remove_if([&](destination& its) { return fails([&] { its.write(block); }); });
     line.show(source.position() >> 20U, 0, "MiB");
   }
-  for (destination& its : sinks) its.start_sync();
+  sinks.remove_if([&](destination& its) { return fails([&] { its.start_sync(); }); });
   sinks.remove_if([&](destination& its) { return fails([&] { its.close(); }); });
   return is_good ? 0 : 1;
 } catch (const std::exception& error) {

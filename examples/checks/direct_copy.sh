@@ -55,6 +55,7 @@ failures)
   reports 1 "small: not a regular file" "$program" source small
   reports 1 "missing/copy: No such file" "$program" source missing/copy
   [ ! -e /proc/self/mem ] || reports 1 "/proc/self/mem: Input/output error" "$program" /proc/self/mem copy
+  reports 1 "or is stdout" "$program" source /dev/stdout >output
   "$program" source 2>/dev/null
   [ $? -eq 2 ] || fail "does not tell its usage"
   cp block kept

@@ -41,6 +41,12 @@ failures)
   for copy in same one two; do is_same source $copy; done
   reports 1 "stdin" "$program" one <&-
   is_same source one
+  if [ -c /dev/full ] && [ -d /dev/shm ]; then # there nothing is refused because it is not aligned
+    "$program" /dev/full /dev/shm/asioq-one.$$ <source >&- 2>&-
+    [ $? -eq 1 ] || fail "does not fail without stderr"
+    mv /dev/shm/asioq-one.$$ one
+    is_same source one
+  fi
   ;;
 full)
   if [ -c /dev/full ]; then
