@@ -706,6 +706,37 @@ TEST_CASE("what a destroyed coroutine was writing is not accepted", "[writer][co
   });
 }
 
+TEST_CASE("what a coroutine is writing when another one closes the writer is not accepted", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0}};
+    disk_queue queue{its.executor(), {.buffer_size = 64, .order = order, .max_requests = 2}};
+    asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+    asioq::asio_request held;
+    const auto hold = [&]() -> owned_task {
+      co_await sink.async_flush();
+      held = queue.try_get();
+    };
+    const auto close = [&]() -> owned_task {
+      co_await sink.async_flush();
+      co_await sink.async_close();
+    };
+    sink.write(bytes_of(std::string(64, 't')));
+    const owned_task holding = hold();
+    sink.write(bytes_of(std::string(36, 't')));
+    const owned_task closing = close();
+    const std::string refused(200, 'x');
+    const owned_task writing = write_once(sink, refused);
+    while (queue.run_one() != 0) {
+    }
+    CHECK(held);
+    CHECK((holding.is_done() && closing.is_done() && writing.is_done()));
+    closing.rethrow();
+    CHECK_THROWS_AS(writing.rethrow(), std::system_error);
+    CHECK(sink.position() == 100);
+    CHECK(text_in(its, "file") == std::string(100, 't'));
+  });
+}
+
 TEST_CASE("a coroutine that is suspended in a call of a writer may outlive it", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     for (const bool is_delivering : {false, true}) {

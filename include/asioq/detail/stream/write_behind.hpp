@@ -521,6 +521,7 @@ class write_behind : public completion, private write_blocks {
   }
 
   void begin_close() noexcept {
+    if (turn_ != nullptr) turn_->abandon();  // it could not go on
     drop_reservation();
     want_flush(position_);
     if (keeps_until_durable_ && durable_ < position_) static_cast<void>(want_sync());
