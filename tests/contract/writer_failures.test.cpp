@@ -638,6 +638,31 @@ TEST_CASE("an error of a writer names the operation, the place and the file", "[
   }
 }
 
+TEST_CASE("a failed write of what was written before is reported, too", "[writer][lost]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16, .short_transfers = 0, .interruptions = 0, .direct_alignment = 16}};
+    int reports = 0;
+    disk_queue queue{its.executor(),
+                     {.buffer_size = 64, .order = order, .on_lost_failure = [&](asioq::asio_request& request) {
+                        ++reports;
+                        CHECK(request.error() == std::errc::io_error);
+                        CHECK((request.offset() == 0 && request.length() == 10));
+                      }}};
+    {
+      asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+      sink.write(bytes_of(std::string(10, 't')));
+      sink.flush();
+      its.fail_next(asio_op::write, std::errc::io_error);
+      const std::string refused(200, 'x');
+      const auto write = [&]() -> owned_task { co_await sink.async_write(bytes_of(refused)); };
+      write().destroy();
+      CHECK(queue.run_one() == 1);
+      CHECK(reports == 0);
+    }
+    CHECK(reports == 1);
+  });
+}
+
 TEST_CASE("a destroyed writer whose data fail later is reported inside a delivery", "[writer][lost]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .reorders = false, .short_transfers = 0, .interruptions = 0}};

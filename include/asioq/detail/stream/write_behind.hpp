@@ -858,22 +858,28 @@ class write_behind : public completion, private write_blocks {
   void report_loss(bool may_terminate) noexcept {
     const std::uint64_t kept = keeps_until_durable_ ? durable_ : written_;
     if (is_closed_ || is_told_ || (error_ == 0 && kept >= position_ && is_clean())) return;
-    if (error_ == 0) error_ = ECANCELED;
+    const bool has_failed = error_ != 0;
+    if (!has_failed) error_ = ECANCELED;
     bool is_reported = true;
     bool has_reported = false;
-    const auto report_one = [&](write_block& its) {
-      if (its.is_dropped || its.is_written || its.end <= kept || !its.request) return;
-      const std::uint64_t from = std::max(its.begin, kept);
+    const auto report_from = [&](write_block& its, std::uint64_t from) {
+      if (its.is_dropped || its.end <= from || !its.request || !is_reported) return;
       prepare_as_failed(its.request, its.at(from), static_cast<std::size_t>(its.end - from), from);
       has_reported = true;
-      is_reported = report(its.request) && is_reported;
+      is_reported = report(its.request);
     };
-    for (std::size_t i = 0; i < blocks_.size() && is_reported; ++i) report_one(blocks_[i]);
-    if (has_current_ && is_reported) report_one(current_);
+    const auto report_unwritten = [&](write_block& its) {
+      if (!its.is_written) report_from(its, std::max(its.begin, kept));
+    };
+    for (std::size_t i = 0; i < blocks_.size(); ++i) report_unwritten(blocks_[i]);
+    if (has_current_) report_unwritten(current_);
     if (failed_ && !has_reported) {
       has_reported = true;
       is_reported = report(failed_);
     }
+    // What has failed was a unit that was written before, or a sync with the request of a block.
+    for (std::size_t i = 0; i < blocks_.size() && has_failed && !has_reported; ++i)
+      report_from(blocks_[i], blocks_[i].begin);
     if (is_reported && has_reported) return;
     print_loss(kept);
     if (may_terminate && std::uncaught_exceptions() <= exceptions_before_) std::terminate();
