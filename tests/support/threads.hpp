@@ -9,6 +9,7 @@
 #include <fstream>
 #include <future>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -25,9 +26,22 @@ void run_on_threads(std::size_t count, Body body) {
   for (std::future<void>& one : runs) one.get();
 }
 
+/// Whether the thread of a folder in /proc has not begun to exit. One that was joined may stay there for a moment.
+/// Source: proc_pid_stat(5), where bit 2 of `flags` is the kernel's PF_EXITING.
+inline bool is_running(const std::filesystem::path& task) {
+  std::string line;
+  if (!std::getline(std::ifstream(task / "stat"), line)) return false;
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 0; i < 6; ++i) fields >> skipped;
+  unsigned long flags = 0;
+  return fields >> flags && (flags & 4U) == 0;
+}
+
 inline std::size_t thread_count() {
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& task : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+    if (is_running(task.path())) ++count;
   return count;
 }
 
@@ -43,8 +57,7 @@ inline std::size_t program_thread_count() {
   return count;
 }
 
-/// Waits until there are no more than `count` threads, as `counted` by one of the above: a joined one may stay in /proc
-/// for a moment.
+/// Waits until there are no more than `count` threads, as `counted` by one of the above.
 inline bool threads_fall_to(std::size_t count, std::size_t (*counted)() = thread_count) {
   for (int tries = 0; tries < 2'000'000; ++tries) {
     if (counted() <= count) return true;
