@@ -64,9 +64,10 @@ class write_behind : public completion, private write_blocks {
   write_behind(const write_behind&) = delete;
   write_behind& operator=(const write_behind&) = delete;
 
-  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
-  [[nodiscard]] std::uint64_t written_through() const noexcept { return written_; }
-  [[nodiscard]] std::uint64_t durable_through() const noexcept { return durable_; }
+  // What a call in its turn has put in so far is not accepted yet.
+  [[nodiscard]] std::uint64_t position() const noexcept { return accepted(); }
+  [[nodiscard]] std::uint64_t written_through() const noexcept { return std::min(written_, accepted()); }
+  [[nodiscard]] std::uint64_t durable_through() const noexcept { return std::min(durable_, accepted()); }
 
   /// Returns the failure, of which the caller knows from here on.
   [[nodiscard]] std::error_code tell_error() noexcept {
@@ -202,6 +203,7 @@ class write_behind : public completion, private write_blocks {
   bool look_at_size() noexcept {
     const file_facts now = facts(file_.fd());
     if (now.is_stream && !file_.is_stream()) return false;
+    // A cut in flight may have yet to take effect, and may fail.
     if (now.size > std::max(physical_end_, cut_from_)) extent_ = std::max(extent_, now.size);
     return true;
   }
