@@ -60,7 +60,8 @@ struct rescued_part {
 /// The writer works on every executor, and shares the queue with other streams and with the program's own requests. A
 /// read that is submitted on the queue after a block sees the block, even if it has not been written yet.
 /// `start_flush()` submits everything accepted so far at once, unless `max_behind` bytes are unwritten or a unit has to
-/// be read first. After `flush()`, all of it is written.
+/// be read first. A pipe, and all else that has no offsets, gets one block at a time. After `flush()`, all of it is
+/// written.
 ///
 /// **Requests.** The writer needs one of the queue's `max_requests`, and up to three if the file is direct. If none is
 /// available, and no request of the writer is in flight that would come back, the call throws what the queue's `get()`
