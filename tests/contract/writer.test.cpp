@@ -758,6 +758,23 @@ TEST_CASE("while a call waits, the positions leave out what it has not accepted"
   });
 }
 
+TEST_CASE("a close that could not wait can be repeated", "[writer]") {
+  in_every_order([](asioq::execution_order order) {
+    disk its{{.seed = run_seed(), .sector_size = 16}};
+    disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
+    asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
+    calling_receiver receiver([&](asioq::asio_request) {
+      CHECK_THROWS_AS(sink.close(), std::system_error);
+      sink.write(bytes_of("d"));  // the writer is open
+    });
+    sink.write(bytes_of("abc"));
+    queue.submit(read_of(queue, its.open("other"), 1, 0), receiver);
+    REQUIRE(queue.run_one() == 1);
+    sink.close();
+    CHECK(text_in(its, "file") == "abcd");
+  });
+}
+
 TEST_CASE("a cut in flight is not taken for somebody else's bytes", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};

@@ -144,6 +144,16 @@ class write_behind::close_call final : public settling_call {
     its_.release();
     return true;
   }
+  void check_that_it_will() const {
+    try {
+      settling_call::check_that_it_will();
+    } catch (...) {
+      gives_up();
+      throw;
+    }
+  }
+  /// The call throws what is no failure of the writer, which stays open.
+  void gives_up() const noexcept { its_.is_closing_ = its_.is_closed_; }
 };
 
 }  // namespace asioq::detail
