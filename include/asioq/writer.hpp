@@ -299,12 +299,7 @@ class writer {
     Call call(*core_, std::forward<Arguments>(arguments)...);
     if (!call.goes_on()) {
       others.its = core_;
-      try {
-        detail::wait_for(*queue_, call);
-      } catch (...) {
-        if constexpr (requires { call.gives_up(); }) call.gives_up();
-        throw;
-      }
+      detail::wait_for(*queue_, call);
     }
     // They would take what was reserved.
     if constexpr (std::is_same_v<Call, core::reserve_call>) others.its = nullptr;

@@ -775,6 +775,31 @@ TEST_CASE("a close that could not wait can be repeated", "[writer]") {
   });
 }
 
+TEST_CASE("a close whose coroutine is destroyed leaves the writer open", "[writer][coroutine]") {
+  in_every_order([](asioq::execution_order order) {
+    for (const bool outlives : {false, true}) {
+      disk its{{.seed = run_seed(), .sector_size = 16}};
+      disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
+      auto sink = std::make_unique<asioq::writer<disk_queue>>(queue, its.open("file"));
+      const auto close = [&]() -> owned_task { co_await sink->async_close(); };
+      sink->write(bytes_of(std::string(100, 'a')));
+      owned_task task = close();
+      REQUIRE_FALSE(task.is_done());
+      CHECK_THROWS_AS(sink->write(bytes_of("b")), std::system_error);
+      if (outlives) {
+        sink.reset();
+        task.destroy();
+        CHECK(text_in(its, "file") == std::string(100, 'a'));
+        continue;
+      }
+      task.destroy();
+      sink->write(bytes_of("b"));
+      sink->close();
+      CHECK(text_in(its, "file") == std::string(100, 'a') + "b");
+    }
+  });
+}
+
 TEST_CASE("a cut in flight is not taken for somebody else's bytes", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};

@@ -159,6 +159,7 @@ class write_behind : public completion, private write_blocks {
   /// back.
   void end() noexcept {
     if (turn_ != nullptr) turn_->abandon();
+    if (closer_is_closing_ != nullptr) *closer_is_closing_ = false;
     if (error_ == 0 && !is_closed_ && !is_clean()) finish_blocking();
     while (outstanding_ != 0 && deliver_one() == delivery::done) {
     }
@@ -949,6 +950,7 @@ class write_behind : public completion, private write_blocks {
   bool is_rewinding_ = false;
 
   bool is_closing_ = false;
+  bool* closer_is_closing_ = nullptr;  // of the call that closes
   bool is_closed_ = false;
   bool may_submit_ = true;
   bool hurries_ = false;       // the cut does not wait

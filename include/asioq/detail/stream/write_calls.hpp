@@ -130,30 +130,32 @@ class write_behind::sync_call final : public settling_call {
 class write_behind::close_call final : public settling_call {
  public:
   explicit close_call(write_behind& its) noexcept : settling_call(its) {}
+  /// If it ends early, for whatever reason, the writer stays open.
+  ~close_call() {
+    if (!is_closing_) return;
+    its_.closer_is_closing_ = nullptr;
+    its_.is_closing_ = its_.is_closed_;
+  }
   bool goes_on() {
     if (its_.is_closed_) return true;
-    if (begins()) its_.begin_close();
+    if (begins()) {
+      its_.begin_close();
+      its_.closer_is_closing_ = &is_closing_;
+      is_closing_ = true;
+    }
     its_.pump();
     if (its_.keeps_until_durable_ && its_.durable_ < its_.position_ && its_.has_forgotten_sync()) {
       static_cast<void>(its_.want_sync());
       its_.pump();
     }
-    if (its_.error_ != 0 && its_.outstanding_ == 0) its_.is_closing_ = false;
     if (!ends(its_.is_clean())) return false;
     its_.is_closed_ = true;
     its_.release();
     return true;
   }
-  void check_that_it_will() const {
-    try {
-      settling_call::check_that_it_will();
-    } catch (...) {
-      gives_up();
-      throw;
-    }
-  }
-  /// The call throws what is no failure of the writer, which stays open.
-  void gives_up() const noexcept { its_.is_closing_ = its_.is_closed_; }
+
+ private:
+  bool is_closing_ = false;  // false again if the writer has gone
 };
 
 }  // namespace asioq::detail
