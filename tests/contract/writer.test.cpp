@@ -800,27 +800,6 @@ TEST_CASE("a close whose coroutine is destroyed leaves the writer open", "[write
   });
 }
 
-TEST_CASE("a cut in flight is not taken for somebody else's bytes", "[writer][coroutine]") {
-  in_every_order([](asioq::execution_order order) {
-    disk its{{.seed = run_seed(), .sector_size = 16, .direct_alignment = 16}};
-    disk_queue queue{its.executor(), {.buffer_size = 32, .order = order}};
-    asioq::writer sink{queue, its.open("file"), {.max_behind = 64}};
-    sink.write(bytes_of("abc"));
-    const std::string text(300, 'b');
-    {
-      owned_task task = write_once(sink, text);
-      task.destroy();  // what it has written makes the file longer until the cut
-    }
-    while (queue.run_one() != 0) {
-    }
-    sink.start_sync();
-    sink.write(bytes_of("d"));
-    sink.start_flush();
-    sink.close();
-    CHECK(text_in(its, "file") == "abcd");
-  });
-}
-
 TEST_CASE("a coroutine that is suspended in a call of a writer may outlive it", "[writer][coroutine]") {
   in_every_order([](asioq::execution_order order) {
     for (const bool is_delivering : {false, true}) {
